@@ -1,0 +1,1 @@
+"""What makes a model custom: kinds (the maths), linear, bank, inject, files."""

@@ -1,0 +1,1 @@
+"""The HTTP server: dialects that only translate, authentication, errors, streaming."""

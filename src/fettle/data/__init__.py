@@ -1,0 +1,1 @@
+"""Files -> examples -> tokens and loss mask -> packed, resumable batches."""

@@ -1,0 +1,1 @@
+"""Metrics, and the runner that scores a model on a file of examples."""

@@ -1,0 +1,1 @@
+"""One decoder for all causal language models, its weights and its tokenizer."""

@@ -1,0 +1,1 @@
+"""Base models and custom models: what can be tuned and served."""

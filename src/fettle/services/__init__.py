@@ -1,0 +1,1 @@
+"""One class per resource: check, record, start; and the platform that wires them."""

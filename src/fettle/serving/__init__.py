@@ -1,0 +1,1 @@
+"""Sequence -> scheduler -> blocks, adapter pool -> runner -> sampler -> detokenizer; the engine."""

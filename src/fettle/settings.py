@@ -1,0 +1,67 @@
+"""The installation's settings; the only reader of the environment."""
+
+import os
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fettle.errors import InvalidInput, StorageFailed
+
+
+class Settings(BaseModel):
+    """What an installation is set to; each field is also an environment variable FETTLE_<FIELD>."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    PREFIX: ClassVar[str] = "FETTLE_"
+
+    home: Path = Field(default=Path("~/.fettle"), description="folder for the database, artifacts and logs")
+    api_key: str = Field(default="", description="key that clients must send; made at first start when empty")
+    host: str = Field(default="127.0.0.1", description="address that the server listens on")
+    port: int = Field(default=8000, ge=0, le=65535, description="port that the server listens on; 0 takes a free one")
+    threads: int = Field(default=2, ge=1, le=1024, description="CPU threads per worker process")
+    dtype: str = Field(
+        default="auto", pattern="^(auto|float32|bfloat16)$", description="number type that models are served in"
+    )
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the embedded database."""
+        return f"sqlite:///{self.home / 'fettle.db'}"
+
+    def make_home(self) -> Path:
+        """Create the home folder if needed and check that it can be written.
+
+        Raises:
+            StorageFailed: it cannot be created or written.
+        """
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            probe = self.home / f".probe-{os.getpid()}"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StorageFailed(
+                f"the home folder {self.home} cannot be written: {reason}",
+                hint="Give another one with FETTLE_HOME, or its owner the right to write.",
+                param="home",
+            ) from error
+        return self.home
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment; `overrides` (None means not given) win.
+
+    Raises:
+        InvalidInput: a value is out of bounds; all of them are named.
+    """
+    names = Settings.model_fields
+    found = {name: os.environ[key] for name in names if os.environ.get(key := f"{Settings.PREFIX}{name.upper()}")}
+    found |= {name: value for name, value in overrides.items() if value is not None}  # type: ignore[misc]
+    try:
+        settings = Settings.model_validate(found)
+    except ValidationError as error:
+        faults = [f"{Settings.PREFIX}{str(e['loc'][0]).upper()}={e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise InvalidInput("; ".join(faults), param=str(error.errors()[0]["loc"][0])) from error
+    return settings.model_copy(update={"home": settings.home.expanduser().absolute()})

@@ -1,0 +1,1 @@
+"""Methods (what is trained, with which loss), one loop, checkpoints."""

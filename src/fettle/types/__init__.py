@@ -1,0 +1,1 @@
+"""Records that cross borders: ids, messages, requests, specs, resources. No I/O, no torch."""

@@ -1,0 +1,30 @@
+"""Which moves between states exist; everything that changes a state asks here."""
+
+from fettle.errors import Conflict
+
+MOVES: dict[str, dict[str, tuple[str, ...]]] = {
+    "job": {
+        "queued": ("running", "failed", "cancelled"),
+        # To running again: a job whose process was killed goes on from its checkpoint.
+        "running": ("running", "succeeded", "failed", "cancelled"),
+        "failed": ("running",),
+        "cancelled": ("running",),
+        "succeeded": (),
+    },
+    "model": {
+        "creating": ("active", "failed", "deleted"),
+        "active": ("deleted",),
+        "failed": ("deleted",),
+        "deleted": (),
+    },
+}
+
+
+def check_move(thing: str, name: str, old: str, new: str) -> None:
+    """Allow a change of state or say why not.
+
+    Raises:
+        Conflict: there is no such move.
+    """
+    if new not in MOVES[thing][old]:
+        raise Conflict(f"{thing} {name!r} is {old} and cannot become {new}")

@@ -1,0 +1,67 @@
+"""The nouns that are stored: base models, jobs, custom models."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from fettle.types.record import Record
+from fettle.types.tuning import TuningResult, TuningSpec
+
+JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+ModelState = Literal["creating", "active", "failed", "deleted"]
+PromptFormat = Literal["chat", "prompt"]
+
+
+class BaseModelEntry(Record):
+    """A model that can be tuned and served: where it is and what is known of it."""
+
+    name: str
+    path: str
+    source: Literal["packaged", "folder", "hub"]
+    family: str
+    parameters: int
+    context: int
+    licence: str
+    size_bytes: int
+    methods: tuple[str, ...]
+
+
+class TuningJob(Record):
+    """A tuning run: its spec, state and how it ended."""
+
+    id: str
+    spec: TuningSpec
+    state: JobState = "queued"
+    dataset_hash: str
+    train_path: str
+    validation_path: str | None = None
+    created_at: datetime
+    pid: int | None = None
+    error: str = ""
+    result: TuningResult | None = None
+    model_id: str | None = None
+
+
+class CustomModel(Record):
+    """A version of a custom model: name `<set>` (newest) or `<set>:<version>`."""
+
+    id: str
+    name: str = Field(description="of the version set")
+    version: int = Field(ge=1)
+    state: ModelState = "creating"
+    base: str
+    method: str
+    kind: str = Field(description="adapter kind, or 'full' for whole weights")
+    prompt_format: PromptFormat = "prompt"
+    job_id: str
+    dataset_hash: str
+    artifact: str = Field(description="content hash of the folder in the artifact store")
+    size_bytes: int
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    created_at: datetime
+
+    @property
+    def full_name(self) -> str:
+        """The name that means this version for ever, e.g. 'tickets:2'."""
+        return f"{self.name}:{self.version}"

@@ -1,0 +1,119 @@
+"""What a tuning job is asked to do, and what it says while it does it."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from fettle.types.record import Record
+
+
+class EarlyStopping(Record):
+    """Stop when validation loss no longer falls."""
+
+    patience: int = Field(default=6, ge=0, le=1000, description="evaluations without improvement; 0 never stops early")
+    threshold: float = Field(default=0.01, ge=0, description="smallest fall that counts, in nats per token")
+
+
+class Hyperparameters(Record):
+    """The knobs of training; None takes the method's own default."""
+
+    epochs: int = Field(default=3, ge=1, le=1000, description="passes over the training rows")
+    learning_rate: float | None = Field(default=None, gt=0, le=10, description="peak step size; default by method")
+    batch_size: int = Field(default=16, ge=1, le=4096, description="rows per optimizer step")
+    warmup_fraction: float = Field(default=0.05, ge=0, le=1, description="share of the steps in which the rate rises")
+    weight_decay: float = Field(default=0.0, ge=0, le=1, description="decoupled decay per step, times the rate")
+    max_gradient_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to this norm")
+    early_stopping: EarlyStopping = EarlyStopping()
+    log_interval: int = Field(default=10, ge=1, description="steps between logged losses; every step for the first 20")
+    evaluations_per_epoch: int = Field(default=1, ge=1, le=100, description="validations in each epoch")
+    checkpoint_interval: int = Field(default=100, ge=1, description="steps between checkpoints")
+    validation_fraction: float = Field(default=0.05, ge=0, le=0.5, description="share of rows held out when no file is given")
+    max_validation_rows: int = Field(default=1000, ge=1, description="rows of the held-out part that are scored at most")
+    seed: int = Field(default=17, ge=0, le=2**32 - 1, description="of the split, the order, the dropout and the start")
+    first_layer: int = Field(default=0, ge=0, description="lowest layer that is trained")
+    last_layer: int | None = Field(default=None, ge=0, description="highest layer that is trained; None is the top one")
+    max_tokens_per_batch: int = Field(default=8192, ge=16, description="tokens computed at once; larger batches are accumulated")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="number type of the arithmetic")
+
+
+class TuningSpec(Record):
+    """Everything that is needed to repeat a tuning job."""
+
+    base: str = Field(min_length=1, description="base model")
+    method: str = Field(min_length=1, description="what is trained, with which loss")
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="of the version set")
+    adapter: dict[str, Any] = Field(default_factory=dict, description="settings of the adapter kind, e.g. rank")
+    hyperparameters: Hyperparameters = Hyperparameters()
+
+
+class TuningPlan(Record):
+    """A spec with every name resolved to a path: all that the tuner needs, and no more."""
+
+    spec: TuningSpec
+    base_path: str
+    train_path: str
+    validation_path: str | None = None
+    work_path: str
+    output_path: str
+    threads: int = 2
+
+
+class Metrics(Record):
+    """Loss (nats per scored token) and token accuracy (0..1) on one set of rows."""
+
+    loss: float
+    token_accuracy: float
+    num_tokens: int
+
+
+class StepEvent(Record):
+    """A training step's measurements; loss and accuracy are of this step's rows."""
+
+    type: Literal["step"] = "step"
+    step: int
+    total_steps: int
+    epoch: float
+    loss: float
+    token_accuracy: float
+    learning_rate: float
+    gradient_norm: float
+    tokens_per_second: float
+    seconds_left: float
+
+
+class EvaluationEvent(Record):
+    """A validation's measurements, beside those of the training rows since the last one."""
+
+    type: Literal["evaluation"] = "evaluation"
+    step: int
+    epoch: float
+    train: Metrics
+    validation: Metrics
+    is_best: bool
+
+
+class MessageEvent(Record):
+    """A sentence for the user."""
+
+    type: Literal["message"] = "message"
+    level: Literal["info", "warning", "error"] = "info"
+    text: str
+    code: str = ""
+
+
+TuningEvent = StepEvent | EvaluationEvent | MessageEvent
+
+
+class TuningResult(Record):
+    """How a tuning run ended."""
+
+    steps: int
+    epochs: float
+    stopped_early: bool
+    best_step: int
+    train: Metrics
+    validation: Metrics | None
+    trained_parameters: int
+    total_parameters: int
+    trained_tokens: int
+    seconds: float

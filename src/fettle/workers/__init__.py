@@ -1,0 +1,1 @@
+"""What a cluster starts: tune, engine, evaluate."""
