@@ -1,0 +1,199 @@
+"""Content-addressed folders: written under a temporary name, synced, renamed, and only then recorded."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fettle.errors import NotFound, StorageFailed
+from fettle.store.repository import Artifact, Records, Repository
+from fettle.types.ids import new_id, now
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Files that are safely on disk, not yet in their place."""
+
+    hash: str
+    size_bytes: int
+    folder: Path
+
+
+class ArtifactStore:
+    """Immutable folders by the hash of their content.
+
+    At every moment: what is recorded is there and whole. What is there and not recorded, `sweep` removes.
+    """
+
+    def __init__(self, root: Path, repository: Repository) -> None:
+        """The artifacts under `root`, recorded in `repository`."""
+        self.root, self._repository = root, repository
+        self._staging = root / "staging"
+
+    def add(self, files: Mapping[str, Path]) -> Artifact:
+        """Keep these files (relative name -> where it is now) as one folder.
+
+        Raises:
+            StorageFailed: the disk is full, or a file cannot be read; nothing is left behind.
+        """
+        with self.staged(files) as staged, self._repository.write() as records:
+            return self.place(staged, records)
+
+    @contextmanager
+    def staged(self, files: Mapping[str, Path], *, is_linked: bool = False) -> Iterator[Staged]:
+        """Copy files to this disk (or link them, when they are ours and will not change) to `place` them later.
+
+        Raises:
+            StorageFailed: as for `add`.
+        """
+        folder = self._staging / f"{os.getpid()}-{new_id('stage')}"
+        try:
+            with _told(f"files cannot be kept in {self.root}"):
+                sizes_and_digests = _stage(files, folder, is_linked)
+            sizes = [size for size, _ in sizes_and_digests.values()]
+            yield Staged(_hash({name: digest for name, (_, digest) in sizes_and_digests.items()}), sum(sizes), folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def place(self, staged: Staged, records: Records) -> Artifact:
+        """Move staged files to their place and record them, inside the caller's write transaction."""
+        target = self._target(staged.hash)
+        with _told(f"files cannot be kept in {self.root}"):
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                staged.folder.rename(target)
+                _sync(target.parent)
+        known = records.find(Artifact, hash=staged.hash)
+        if known:
+            return known[0]
+        return records.insert(Artifact(hash=staged.hash, size_bytes=staged.size_bytes, created_at=now()))
+
+    def path(self, content_hash: str) -> Path:
+        """The folder with this content; nobody may change what is in it.
+
+        Raises:
+            NotFound: there is none.
+        """
+        target = self._target(content_hash)
+        if not self._repository.find(Artifact, hash=content_hash) or not target.is_dir():
+            raise NotFound(f"there is no artifact {content_hash}", hint="It was deleted, or its files were removed.")
+        return target
+
+    def verify(self, content_hash: str) -> None:
+        """Read all files and compare them with the hash.
+
+        Raises:
+            NotFound: there is no such artifact.
+            StorageFailed: the files are not what was stored.
+        """
+        folder = self.path(content_hash)
+        with _told(f"the artifact {folder} cannot be read"):
+            found = _hash({name: _digest(path) for name, path in files_in(folder).items()})
+        if found != content_hash:
+            raise StorageFailed(f"the files in {folder} were changed or damaged", hint="Restore them from a backup.")
+
+    def delete(self, content_hash: str) -> None:
+        """Forget an artifact, then remove its files."""
+        with self._repository.write() as records:
+            records.delete(Artifact, content_hash)
+        self.sweep_one(content_hash)
+
+    def sweep_one(self, content_hash: str) -> None:
+        """Remove the files of an artifact that is not recorded (any more)."""
+        trash = self._staging / f"{os.getpid()}-{new_id('trash')}"
+        with _told(f"the artifact {content_hash} cannot be removed"):
+            self._staging.mkdir(parents=True, exist_ok=True)
+            # In a write transaction: nobody can record the same content between the look and the rename.
+            with self._repository.write() as records:
+                target = self._target(content_hash)
+                if not records.find(Artifact, hash=content_hash) and target.exists():
+                    target.rename(trash)
+            shutil.rmtree(trash, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left: half-written files and folders that were never recorded."""
+        for left in self._staging.glob("*-*"):
+            if not _is_alive(int(left.name.partition("-")[0])):
+                shutil.rmtree(left, ignore_errors=True)
+        recorded = {artifact.hash for artifact in self._repository.find(Artifact)}
+        for folder in self.root.glob("??/*"):
+            if folder.name not in recorded:
+                self.sweep_one(folder.name)
+
+    def _target(self, content_hash: str) -> Path:
+        return self.root / content_hash[:2] / content_hash
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    """Every file below a folder, by its relative name."""
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _stage(files: Mapping[str, Path], folder: Path, is_linked: bool) -> dict[str, tuple[int, bytes]]:
+    folder.mkdir(parents=True)
+    told = {name: _bring(source, folder / name, is_linked) for name, source in sorted(files.items())}
+    for path in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
+        _sync(path)
+    return told
+
+
+def _bring(source: Path, target: Path, is_linked: bool) -> tuple[int, bytes]:
+    """Copy or link one file; its size and digest."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not (is_linked and _linked(source, target)):
+        shutil.copyfile(source, target)
+        target.chmod(0o444)
+    _sync(target)
+    return target.stat().st_size, _digest(target)
+
+
+def _linked(source: Path, target: Path) -> bool:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links: a copy does as well
+        return False
+    return True
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _hash(digests: Mapping[str, bytes]) -> str:
+    """SHA-256 over the sorted relative names, each with the SHA-256 of its content."""
+    total = hashlib.sha256()
+    for name, digest in sorted(digests.items()):
+        total.update(len(name.encode()).to_bytes(4, "big") + name.encode() + digest)
+    return total.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailed(
+            f"{what}: {error.strerror or error}", hint="Free some space or give the right to write, and try again."
+        ) from error

@@ -1,0 +1,43 @@
+"""The append-only line of events: what happened to whom and when; progress and audit."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+from sqlalchemy import insert, select
+
+from fettle.store.database import Database
+from fettle.store.tables import events
+from fettle.types.ids import now
+from fettle.types.record import Record
+
+
+class Event(Record):
+    """Something that happened; ids rise in the order in which events were written."""
+
+    id: int
+    subject: str = Field(description="id of what it happened to")
+    type: str
+    at: datetime
+    body: dict[str, Any]
+
+
+class EventLog:
+    """Events are added and read, never changed."""
+
+    def __init__(self, database: Database) -> None:
+        """The events in `database`."""
+        self._database = database
+
+    def append(self, subject: str, type: str, **body: Any) -> None:  # noqa: A002
+        """Write down that something happened to `subject`."""
+        with self._database.write() as connection:
+            connection.execute(insert(events).values(subject=subject, type=type, at=now(), body=body))
+
+    def of(self, subject: str, *, after: int = 0, types: tuple[str, ...] = (), limit: int = 10_000) -> list[Event]:
+        """A subject's events in order, from after the one with id `after`; of all types unless some are named."""
+        query = select(events).where(events.c.subject == subject, events.c.id > after).order_by(events.c.id)
+        if types:
+            query = query.where(events.c.type.in_(types))
+        with self._database.read() as connection:
+            return [Event.model_validate(dict(row)) for row in connection.execute(query.limit(limit)).mappings()]

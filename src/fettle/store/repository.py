@@ -1,0 +1,195 @@
+"""Records in and out of the tables, by type: `get(TuningJob, id)`; states move only as the lifecycle allows."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.exc import IntegrityError
+
+from fettle.errors import Conflict, StorageFailed, unknown
+from fettle.store import tables
+from fettle.store.database import Database
+from fettle.types.lifecycle import check_move
+from fettle.types.record import Record
+from fettle.types.resources import BaseModelEntry, CustomModel, TuningJob
+
+R = TypeVar("R", bound=Record)
+
+
+class Artifact(Record):
+    """A folder in the artifact store, known by its content."""
+
+    hash: str
+    size_bytes: int
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where records of a type are kept and what people call them."""
+
+    table: Table
+    key: str
+    what: str
+    lifecycle: str = ""
+
+
+STORED: dict[type[Record], Stored] = {
+    BaseModelEntry: Stored(tables.base_models, "name", "base model"),
+    TuningJob: Stored(tables.tuning_jobs, "id", "tuning job", "job"),
+    CustomModel: Stored(tables.custom_models, "id", "custom model", "model"),
+    Artifact: Stored(tables.artifacts, "hash", "artifact"),
+}
+
+
+class Records:
+    """The records as one transaction sees them."""
+
+    def __init__(self, connection: Connection) -> None:
+        """The records on the other side of `connection`."""
+        self.connection = connection
+
+    def insert(self, record: R) -> R:
+        """Add a record.
+
+        Raises:
+            Conflict: there is one with its key (or another value that must be the only one).
+        """
+        stored = STORED[type(record)]
+        try:
+            self.connection.execute(insert(stored.table).values(_row(record, stored.table)))
+        except IntegrityError as error:
+            key = getattr(record, stored.key)
+            raise Conflict(f"the {stored.what} {key!r} cannot be added: {error.orig}") from error
+        return record
+
+    def find(self, kind: type[R], **equal: Any) -> list[R]:
+        """The records whose columns have these values, oldest first."""
+        table, key = STORED[kind].table, STORED[kind].key
+        order = [table.c[name] for name in ("created_at", key) if name in table.c]
+        query = select(table).filter_by(**equal).order_by(*order)
+        return [_record(kind, row) for row in self.connection.execute(query).mappings()]
+
+    def get(self, kind: type[R], key: str) -> R:
+        """The record with this key.
+
+        Raises:
+            NotFound: there is none; with the nearest key.
+        """
+        found = self.find(kind, **{STORED[kind].key: key})
+        if not found:
+            raise unknown(STORED[kind].what, key, self._keys(kind))
+        return found[0]
+
+    def update(self, record: R, **changes: Any) -> R:
+        """Change fields of a record (not its state: see `move`); what it is afterwards.
+
+        Raises:
+            NotFound: it is gone.
+        """
+        if "state" in changes:
+            raise ValueError("a state changes through move()")
+        return self._replace(record, changes)
+
+    def move(self, kind: type[R], key: str, state: str, **changes: Any) -> R:
+        """Change a record's state, and other fields with it; what it is afterwards.
+
+        Raises:
+            Conflict: the state it has now does not allow it.
+        """
+        record, stored = self.get(kind, key), STORED[kind]
+        check_move(stored.lifecycle, key, record.state, state)  # type: ignore[attr-defined]
+        return self._replace(record, {**changes, "state": state})
+
+    def delete(self, kind: type[R], key: str) -> None:
+        """Remove a record; nothing happens when it is gone already."""
+        table = STORED[kind].table
+        self.connection.execute(delete(table).where(table.c[STORED[kind].key] == key))
+
+    def highest(self, kind: type[R], column: str, **equal: Any) -> int:
+        """The greatest number in a column among the records with these values; 0 when there are none."""
+        table = STORED[kind].table
+        query = select(func.max(table.c[column])).filter_by(**equal)
+        return self.connection.execute(query).scalar() or 0
+
+    def _replace(self, record: R, changes: dict[str, Any]) -> R:
+        stored = STORED[type(record)]
+        changed = type(record).model_validate({**dict(record), **changes})
+        column = stored.table.c[stored.key]
+        key = getattr(record, stored.key)
+        done = self.connection.execute(update(stored.table).where(column == key).values(_row(changed, stored.table)))
+        if done.rowcount == 0:
+            raise unknown(stored.what, key, self._keys(type(record)))
+        return changed
+
+    def _keys(self, kind: type[Record]) -> list[str]:
+        return list(self.connection.execute(select(STORED[kind].table.c[STORED[kind].key])).scalars())
+
+
+class Repository:
+    """The records of the installation; each method here is a transaction of its own."""
+
+    def __init__(self, database: Database) -> None:
+        """The records in `database`."""
+        self.database = database
+
+    @contextmanager
+    def read(self) -> Iterator[Records]:
+        """Several looks at one and the same moment."""
+        with self.database.read() as connection:
+            yield Records(connection)
+
+    @contextmanager
+    def write(self) -> Iterator[Records]:
+        """Several changes of which all or none are kept; no other writer runs beside."""
+        with self.database.write() as connection:
+            yield Records(connection)
+
+    def insert(self, record: R) -> R:
+        """See `Records.insert`."""
+        with self.write() as records:
+            return records.insert(record)
+
+    def get(self, kind: type[R], key: str) -> R:
+        """See `Records.get`."""
+        with self.read() as records:
+            return records.get(kind, key)
+
+    def find(self, kind: type[R], **equal: Any) -> list[R]:
+        """See `Records.find`."""
+        with self.read() as records:
+            return records.find(kind, **equal)
+
+    def update(self, record: R, **changes: Any) -> R:
+        """See `Records.update`; only the given fields change, whatever else others changed meanwhile."""
+        with self.write() as records:
+            current = records.get(type(record), getattr(record, STORED[type(record)].key))
+            return records.update(current, **changes)
+
+    def move(self, kind: type[R], key: str, state: str, **changes: Any) -> R:
+        """See `Records.move`."""
+        with self.write() as records:
+            return records.move(kind, key, state, **changes)
+
+
+def _row(record: Record, table: Table) -> dict[str, Any]:
+    columns = {name: getattr(record, name) for name in table.c.keys() if name != "body"}  # noqa: SIM118
+    rest = record.model_dump(mode="json", exclude=set(columns))
+    return {**columns, "body": rest} if "body" in table.c else columns
+
+
+def _record(kind: type[R], row: RowMapping) -> R:
+    fields = {name: value for name, value in row.items() if name != "body"}
+    try:
+        return kind.model_validate({**row.get("body", {}), **fields})
+    except ValidationError as error:
+        key = row[STORED[kind].key]
+        raise StorageFailed(
+            f"the record of {STORED[kind].what} {key!r} cannot be read: {error.error_count()} fields do not fit",
+            hint="The database was changed by hand or by another version of Fettle.",
+        ) from error

@@ -1,0 +1,89 @@
+"""The tables: columns for what is looked up or guarded, `body` for the other fields of the record."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, DateTime, ForeignKey, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+
+class Moment(TypeDecorator[datetime]):
+    """A point in time: UTC in the database and aware in Python, also where the database knows no time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """To UTC."""
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """From UTC."""
+        return value and value.replace(tzinfo=UTC)
+
+
+METADATA = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _body() -> Column[Any]:
+    return Column("body", JSON, nullable=False)
+
+
+base_models = Table(
+    "base_models",
+    METADATA,
+    Column("name", String, primary_key=True),
+    _body(),
+)
+
+tuning_jobs = Table(
+    "tuning_jobs",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("state", String, nullable=False, index=True),
+    Column("dataset_hash", String, nullable=False, index=True),
+    Column("created_at", Moment, nullable=False),
+    _body(),
+)
+
+custom_models = Table(
+    "custom_models",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("base", String, nullable=False, index=True),
+    Column("job_id", String, ForeignKey("tuning_jobs.id"), nullable=False),
+    # Not a foreign key: the record of a deleted model stays when its files are gone.
+    Column("artifact", String, nullable=False, index=True),
+    Column("created_at", Moment, nullable=False),
+    _body(),
+    UniqueConstraint("name", "version"),
+)
+
+artifacts = Table(
+    "artifacts",
+    METADATA,
+    Column("hash", String, primary_key=True),
+    Column("size_bytes", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+events = Table(
+    "events",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("subject", String, nullable=False, index=True),
+    Column("type", String, nullable=False),
+    Column("at", Moment, nullable=False),
+    _body(),
+)
