@@ -67,6 +67,12 @@ class TooManyRequests(FettleError):
     code, http_status, exit_code = "too_many_requests", 429, 1
 
 
+class TooLarge(InvalidInput):
+    """The request is longer than the server accepts."""
+
+    code, http_status = "too_large", 413
+
+
 class Unavailable(FettleError):
     """A part that is needed does not run (now)."""
 

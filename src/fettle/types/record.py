@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fettle.errors import InvalidInput
 
+_MAX_SHOWN = 200
+
 
 class Record(BaseModel):
     """An immutable value with checked fields; the same object in Python, in JSON and on the command line."""
@@ -41,5 +43,11 @@ def _sentence(fault: Any) -> str:
         return f"unknown field '{field}'"
     if fault["type"] == "missing":
         return f"'{field}' is missing"
-    message = fault["msg"].replace("Input should", "it should")
-    return f"'{field}' is {fault['input']!r}: {message}" if field else message
+    message = fault["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    return f"'{field}' is {_shown(fault['input'])}: {message}" if field else message
+
+
+def _shown(value: Any) -> str:
+    """A value, shortened: it may be a whole document."""
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

@@ -1,1 +1,9 @@
-"""OpenAI's wire format under /v1."""
+"""OpenAI's dialect: what its clients send and receive, nothing of which is known outside."""
+
+from fastapi import APIRouter
+
+from fettle.api.openai import chat, completions, models
+
+router = APIRouter(prefix="/v1", tags=["OpenAI"])
+for part in (models, chat, completions):
+    router.include_router(part.router)

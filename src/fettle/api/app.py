@@ -1,0 +1,49 @@
+"""The HTTP application: routes, who may call them, errors, and engines that live as long as it does."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import Depends, FastAPI
+
+from fettle.api import health, openai
+from fettle.api.auth import KeyCheck
+from fettle.api.backend import Backend, Platform
+from fettle.api.errors import add_error_handlers
+from fettle.api.metrics import Meters
+from fettle.api.middleware import Envelope
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+
+
+def create_app(
+    platform: Platform, key: KeyCheck, *, preload: Sequence[str] = (), max_body_bytes: int = MAX_BODY_BYTES
+) -> FastAPI:
+    """The application that serves `platform`.
+
+    Args:
+        platform: where models and engines are; its engines start and stop with the application.
+        key: who may call; health routes are open to all.
+        preload: base models that are loaded at once; others when they are first asked.
+        max_body_bytes: longest request that is read.
+    """
+    meters = Meters()
+    app = FastAPI(title="Fettle", version=version("fettle-ai"), lifespan=_lifespan, redoc_url=None)
+    app.state.backend, app.state.preload = Backend(platform, meters), preload
+    app.state.max_body_bytes = max_body_bytes
+    app.add_middleware(Envelope, meters=meters)
+    add_error_handlers(app)
+    app.include_router(health.open_router)
+    for router in (health.router, openai.router):
+        app.include_router(router, dependencies=[Depends(key)])
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    engines = app.state.backend.platform.engines
+    await engines.start(app.state.preload)
+    try:
+        yield
+    finally:
+        await engines.stop()

@@ -1,0 +1,146 @@
+"""The platform as the routes see it: models to name, and engines that answer."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Protocol
+
+from fastapi import Request
+
+from fettle.api.metrics import Meters, measured
+from fettle.errors import Unavailable
+from fettle.types.generation import GenerateChunk, GenerateRequest
+from fettle.types.resources import BaseModelEntry, CustomModel
+
+Chunks = AsyncGenerator[tuple[int, GenerateChunk], None]
+
+
+class BaseModels(Protocol):
+    """The catalogue."""
+
+    def list(self) -> Sequence[BaseModelEntry]:
+        """All base models."""
+
+    def get(self, name: str) -> BaseModelEntry:
+        """The one of this name, or NotFound."""
+
+
+class CustomModels(Protocol):
+    """The tuned models."""
+
+    def list(self) -> Sequence[CustomModel]:
+        """All versions of all custom models."""
+
+    def get(self, name: str) -> CustomModel:
+        """The one of this name, or NotFound."""
+
+
+class Engines(Protocol):
+    """What answers."""
+
+    async def start(self, names: Sequence[str]) -> None:
+        """Begin to load these base models; others are loaded when they are first asked."""
+
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerateChunk, None]:
+        """The chunks of all choices as they are made; closing it stops the work.
+
+        Raises:
+            NotFound: there is no such model.
+            Unavailable: its engine does not run (now).
+        """
+
+    def states(self) -> Mapping[str, str]:
+        """Each engine's state: "loading", "ready" or "failed"."""
+
+    async def stats(self) -> Mapping[str, Mapping[str, Any]]:
+        """Each ready engine's counters."""
+
+    async def stop(self) -> None:
+        """Let what runs end, and end the engines."""
+
+
+class Platform(Protocol):
+    """What the API needs of the platform."""
+
+    @property
+    def base_models(self) -> BaseModels:
+        """The catalogue."""
+
+    @property
+    def custom_models(self) -> CustomModels:
+        """The tuned models."""
+
+    @property
+    def engines(self) -> Engines:
+        """What answers."""
+
+
+class Backend:
+    """The platform, measured."""
+
+    def __init__(self, platform: Platform, meters: Meters) -> None:
+        self.platform, self.meters = platform, meters
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> Chunks:
+        """The chunks of several prompts as they come, each with the number of its prompt; closing it stops the work."""
+        engines = self.platform.engines
+        return merged([measured(request, _unbroken(engines.generate(request)), self.meters) for request in requests])
+
+    async def metrics_page(self) -> bytes:
+        """All counters, the engines' own included."""
+        for name, stats in (await self.platform.engines.stats()).items():
+            for what, value in stats.items():
+                if isinstance(value, int | float):
+                    self.meters.engine.labels(name, what).set(value)
+        return self.meters.page()
+
+
+def backend_of(request: Request) -> Backend:
+    """The backend of the application that a request came to."""
+    backend = request.app.state.backend
+    assert isinstance(backend, Backend)
+    return backend
+
+
+async def _unbroken(chunks: AsyncGenerator[GenerateChunk, None]) -> AsyncGenerator[GenerateChunk, None]:
+    """The chunks; one that was given up becomes an error, as half an answer is none."""
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            if chunk.finish_reason == "abort":
+                raise Unavailable("the engine stopped before the answer was complete", hint="Send the request again.")
+            yield chunk
+
+
+async def merged(streams: Sequence[AsyncGenerator[GenerateChunk, None]]) -> Chunks:
+    """The chunks of all streams in the order in which they come; an error in one ends all."""
+    if len(streams) == 1:
+        async with aclosing(streams[0]) as only:
+            async for chunk in only:
+                yield 0, chunk
+        return
+    queue: asyncio.Queue[tuple[int, GenerateChunk] | BaseException | None] = asyncio.Queue()
+    pumps = [asyncio.create_task(_pump(number, stream, queue)) for number, stream in enumerate(streams)]
+    try:
+        for _ in streams:
+            while (item := await queue.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+    finally:
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+
+async def _pump(
+    number: int,
+    stream: AsyncGenerator[GenerateChunk, None],
+    queue: "asyncio.Queue[tuple[int, GenerateChunk] | BaseException | None]",
+) -> None:
+    try:
+        async with aclosing(stream):
+            async for chunk in stream:
+                queue.put_nowait((number, chunk))
+        queue.put_nowait(None)
+    except Exception as error:  # noqa: BLE001 - it is raised again where the chunks are read
+        queue.put_nowait(error)

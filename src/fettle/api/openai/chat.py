@@ -1,0 +1,80 @@
+"""POST /v1/chat/completions."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from fettle.api.backend import Chunks, backend_of
+from fettle.api.middleware import body_of
+from fettle.api.openai.answers import Answer, Choice, Usage, chat_logprobs, collected
+from fettle.api.openai.shapes import ChatRequest, parsed, schema
+from fettle.api.streaming import EventStream, encode, json_response, until_gone
+from fettle.types.generation import GenerateChunk
+
+router = APIRouter()
+
+
+@router.post("/chat/completions", openapi_extra=schema(ChatRequest))
+async def create(request: Request) -> Response:
+    """Answer a conversation."""
+    asked = parsed(ChatRequest, await body_of(request))
+    chunks = backend_of(request).generate([asked.generate_request()])
+    if asked.stream:
+        return await EventStream.begun(request.receive, chat_events(asked, chunks))
+    return json_response(await until_gone(request.receive, chat_body(asked, chunks)))
+
+
+async def chat_body(asked: ChatRequest, chunks: Chunks) -> bytes:
+    """The whole answer."""
+    usage = Usage()
+    choices = await collected(chunks, usage)
+    told = [_choice(index, choice, bool(asked.logprobs)) for (_, index), choice in choices.items()]
+    return _answer(asked).body(told, usage)
+
+
+async def chat_events(asked: ChatRequest, chunks: Chunks) -> AsyncGenerator[bytes, None]:
+    """The answer as a stream's events."""
+    usage, answer, begun = Usage(), _answer(asked), set[int]()
+    before, after = answer.frame(wants_usage=asked.wants_usage)
+    async with aclosing(chunks):
+        async for _, chunk in chunks:
+            usage.see(0, chunk)
+            deltas = _deltas(chunk, is_first=chunk.index not in begun, wants_logprobs=bool(asked.logprobs))
+            begun.add(chunk.index)
+            if deltas:
+                yield b"".join(before + encode(delta) + after for delta in deltas)
+    if asked.wants_usage:
+        yield answer.usage_event(usage)
+
+
+def _answer(asked: ChatRequest) -> Answer:
+    return Answer("chatcmpl", asked.model, kind="chat.completion", chunk_kind="chat.completion.chunk")
+
+
+def _choice(index: int, choice: Choice, wants_logprobs: bool) -> dict[str, Any]:
+    return {
+        "index": index,
+        "message": {"role": "assistant", "content": choice.text, "refusal": None},
+        "logprobs": chat_logprobs(choice.logprobs) if wants_logprobs else None,
+        "finish_reason": choice.finish_reason,
+    }
+
+
+def _deltas(chunk: GenerateChunk, *, is_first: bool, wants_logprobs: bool) -> list[dict[str, Any]]:
+    """The stream's choices for a chunk: who speaks, the text, how it ended; most often only the text."""
+    deltas = []
+    if is_first:
+        deltas.append(_delta(chunk, {"role": "assistant", "content": "", "refusal": None}))
+    if chunk.text or (wants_logprobs and chunk.logprobs):
+        logprobs = chat_logprobs(chunk.logprobs) if wants_logprobs else None
+        deltas.append(_delta(chunk, {"content": chunk.text}, logprobs=logprobs))
+    if chunk.finish_reason:
+        deltas.append(_delta(chunk, {}, finish_reason=chunk.finish_reason))
+    return deltas
+
+
+def _delta(chunk: GenerateChunk, delta: dict[str, Any], **other: Any) -> dict[str, Any]:
+    return {"index": chunk.index, "delta": delta, "logprobs": None, "finish_reason": None, **other}
