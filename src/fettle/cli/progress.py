@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Self
 
 from fettle.cli.output import console, seconds_text
+from fettle.types.evaluation import ProgressEvent
 from fettle.types.tuning import EvaluationEvent, Metrics, StepEvent, TuningEvent
 
 if TYPE_CHECKING:
@@ -37,6 +38,29 @@ class TuningProgress(AbstractContextManager["TuningProgress"]):
             self._bar.console.print(evaluation_text(event))
         else:
             self._bar.console.print(f"{_LEVELS[event.level]}{_escaped(event.text)}")
+
+
+class EvaluationProgress(AbstractContextManager["EvaluationProgress"]):
+    """Shows how far an evaluation is on stderr; call it with each of its events."""
+
+    def __init__(self, title: str) -> None:
+        """A display that has not begun; `title` stands in front of the bar."""
+        self._bar = _bar()
+        self._task = self._bar.add_task(title, total=None, told="loading")
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def __call__(self, event: ProgressEvent) -> None:
+        """Show one event."""
+        told = f"{event.done}/{event.total} rows  {event.tokens_per_second:,.0f} tokens/s"
+        self._bar.update(self._task, completed=event.done, total=event.total, told=told)
 
 
 def step_text(event: StepEvent) -> str:

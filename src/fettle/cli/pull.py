@@ -1,0 +1,38 @@
+"""`fettle pull`: another base model."""
+
+from typing import Annotated
+
+import typer
+
+from fettle.cli.options import Json, opened
+from fettle.cli.output import bytes_text, console, print_json, print_pairs
+
+app = typer.Typer()
+
+
+@app.command()
+def pull(
+    source: Annotated[str, typer.Argument(help="A folder with safetensors, or a hub name such as org/model.")],
+    name: Annotated[
+        str | None, typer.Option(help="What it is called here; by default the last part of SOURCE.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring another base model, from a folder or a hub."""
+    with opened() as platform:
+        base = platform.base_models.pull(source, name)
+    if as_json:
+        print_json(base)
+        return
+    console().print(f"[bold]{base.name}[/] can be tuned and served.\n")
+    print_pairs(
+        {
+            "family": base.family,
+            "parameters": base.parameters,
+            "context": base.context,
+            "size": bytes_text(base.size_bytes),
+            "licence": base.licence,
+            "methods": ", ".join(base.methods),
+            "folder": base.path,
+        }
+    )

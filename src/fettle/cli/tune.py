@@ -1,0 +1,131 @@
+"""`fettle tune`: from a file of examples to a new version of a custom model."""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fettle.cli.options import Json, opened, parse_assignments
+from fettle.cli.output import bytes_text, console, print_json, print_pairs, seconds_text
+from fettle.cli.progress import TuningProgress
+from fettle.errors import InvalidInput
+from fettle.services.platform import Platform
+from fettle.types.resources import CustomModel, TuningJob
+from fettle.types.tuning import Hyperparameters, TuningResult, TuningSpec
+
+app = typer.Typer()
+
+
+@app.command()
+def tune(
+    file: Annotated[Path | None, typer.Argument(help="JSONL file of examples (.gz and .zst too).")] = None,
+    base: Annotated[str, typer.Option(help="Base model; `fettle models list` shows them.")] = "pocket",
+    method: Annotated[str, typer.Option(help="What is trained: lora, tfew or full.")] = "lora",
+    name: Annotated[str | None, typer.Option(help="Name of the custom model; by default that of the file.")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="File of held-out examples; else a share is split off.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter or adapter setting.")
+    ] = None,
+    resume: Annotated[str | None, typer.Option(metavar="JOB", help="Go on with a job from its checkpoint.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tune a base model on a file of examples.
+
+    The result is a new version of the custom model NAME. Settings, for example: --set epochs=5 --set rank=16
+    --set early_stopping.patience=3
+    """
+    with opened() as platform:
+        if resume:
+            job = platform.tuning_jobs.get(resume)
+        else:
+            spec = make_spec(_given(file), base, method, name, assignments or [])
+            job = platform.tuning_jobs.create(spec, _given(file), validation)
+        model = follow(platform, job)
+        job = platform.tuning_jobs.get(job.id)
+        print_json({"job": job, "model": model}) if as_json else _tell(job, model)
+
+
+def make_spec(file: Path, base: str, method: str, name: str | None, assignments: list[str]) -> TuningSpec:
+    """The spec that the command line means.
+
+    Raises:
+        InvalidInput: a value is out of bounds or of the wrong type; all of them are named.
+    """
+    values = {key: _value(text) for key, text in parse_assignments(assignments).items()}
+    known = {key: value for key, value in values.items() if key.partition(".")[0] in Hyperparameters.model_fields}
+    return TuningSpec.checked(
+        {
+            "base": base,
+            "method": method,
+            "name": name or default_name(file),
+            "adapter": {key: value for key, value in values.items() if key not in known},
+            "hyperparameters": _nested(known),
+        }
+    )
+
+
+def default_name(file: Path) -> str:
+    """A model name made of the file's: 'my tickets.jsonl.gz' -> 'my-tickets'."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", file.name.partition(".")[0]).strip("-_")[:64] or "model"
+
+
+def follow(platform: Platform, job: TuningJob) -> CustomModel:
+    """Run the job to its end and show how it goes; when interrupted, say how to go on."""
+    try:
+        with TuningProgress(job.spec.name) as progress:
+            return platform.tuning_jobs.run(job.id, progress)
+    except KeyboardInterrupt:
+        again = f"fettle tune --resume {job.id}"
+        console(errors=True).print(f"interrupted; the last checkpoint is kept. Go on with: [bold]{again}[/]")
+        raise typer.Exit(130) from None
+
+
+def _given(file: Path | None) -> Path:
+    if file is None:
+        raise InvalidInput("no FILE is given", hint="For example: fettle tune train.jsonl --name tickets", param="file")
+    return file
+
+
+def _value(text: str) -> Any:
+    """3, 0.1, true, null and lists as in JSON; anything else is text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _nested(values: dict[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in values.items():
+        outer, dot, inner = key.partition(".")
+        if dot:
+            before = nested.get(outer)
+            nested[outer] = {**(before if isinstance(before, dict) else {}), inner: value}
+        else:
+            nested[outer] = value
+    return nested
+
+
+def _tell(job: TuningJob, model: CustomModel) -> None:
+    console().print(f"[bold]{model.full_name}[/] is ready.\n")
+    print_pairs({"base": model.base, "method": model.method, **(_result_pairs(job.result) if job.result else {})})
+    print_pairs({"size": bytes_text(model.size_bytes), "job": job.id})
+    console().print(f'\nTry it:  fettle generate {model.name} "..."   fettle eval {model.name} FILE   fettle up')
+
+
+def _result_pairs(result: TuningResult) -> dict[str, str]:
+    stopped = ", stopped early" if result.stopped_early else ""
+    pairs = {
+        "trained": f"{result.steps} steps, {result.epochs:.2g} epochs{stopped}; best at step {result.best_step}",
+        "parameters": f"{result.trained_parameters:,} trained of {result.total_parameters:,}",
+        "training": f"loss {result.train.loss:.4f}, token accuracy {result.train.token_accuracy:.1%}",
+        "time": f"{seconds_text(result.seconds)}, {result.trained_tokens / max(result.seconds, 1e-9):,.0f} tokens/s",
+    }
+    if result.validation:
+        loss, accuracy = result.validation.loss, result.validation.token_accuracy
+        pairs["validation"] = f"loss {loss:.4f}, token accuracy {accuracy:.1%}"
+    return pairs
