@@ -88,7 +88,6 @@ class _Count:
         self._last: dict[int, float] = {}
         self._prompt_tokens = 0
         self._completion_tokens: dict[int, int] = {}
-        self._first, self._between = meters.first.labels(model), meters.between.labels(model)
 
     def see(self, chunk: GenerateChunk) -> None:
         now, before = time.perf_counter(), self._last.get(chunk.index)
@@ -96,9 +95,9 @@ class _Count:
         if not chunk.token_ids:
             return
         if before is not None:
-            self._between.observe((now - before) / len(chunk.token_ids))
+            self._meters.between.labels(self.model).observe((now - before) / len(chunk.token_ids))
         elif not self._last:
-            self._first.observe(now - self._began)
+            self._meters.first.labels(self.model).observe(now - self._began)
         self._last[chunk.index] = now
         self._completion_tokens[chunk.index] = self._completion_tokens.get(chunk.index, 0) + len(chunk.token_ids)
 

@@ -1,4 +1,4 @@
-"""A platform whose models answer from a script, at once and in the same way each time; for tests of what stands above it."""
+"""A platform whose models answer from a script, in the same way each time; for tests of what stands above it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence

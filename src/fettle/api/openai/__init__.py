@@ -4,6 +4,6 @@ from fastapi import APIRouter
 
 from fettle.api.openai import chat, completions, models
 
-router = APIRouter(prefix="/v1", tags=["OpenAI"])
+router = APIRouter()
 for part in (models, chat, completions):
     router.include_router(part.router)

@@ -14,7 +14,7 @@ from fettle.api.openai.shapes import ChatRequest, parsed, schema
 from fettle.api.streaming import EventStream, encode, json_response, until_gone
 from fettle.types.generation import GenerateChunk
 
-router = APIRouter()
+router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
 
 @router.post("/chat/completions", openapi_extra=schema(ChatRequest))

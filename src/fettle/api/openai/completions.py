@@ -14,7 +14,7 @@ from fettle.api.openai.shapes import CompletionRequest, parsed, schema
 from fettle.api.streaming import EventStream, encode, json_response, until_gone
 from fettle.types.generation import GenerateChunk
 
-router = APIRouter()
+router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
 
 @router.post("/completions", openapi_extra=schema(CompletionRequest))

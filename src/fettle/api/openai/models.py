@@ -8,7 +8,7 @@ from fettle.api.backend import Platform, backend_of
 from fettle.errors import unknown
 from fettle.types.resources import BaseModelEntry, CustomModel
 
-router = APIRouter()
+router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
 
 @router.get("/models")

@@ -24,7 +24,8 @@ def _only(*allowed: Any) -> AfterValidator:
 
 
 def _one_or_many(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    # A tuple, as the strict check that comes next takes no list for one.
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 def _text_of(value: Any) -> Any:

@@ -1,0 +1,121 @@
+"""The server process: a socket, a key, uvicorn, and an orderly end."""
+
+import errno
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from fettle.api.app import create_app
+from fettle.api.auth import key_of_installation
+from fettle.api.backend import Platform
+from fettle.errors import Conflict, InvalidInput, Unavailable
+from fettle.settings import Settings
+from fettle.types.record import Record
+
+DRAIN_SECONDS = 30
+_BACKLOG = 2048
+
+
+class Address(Record):
+    """Where a server listens, and the key to it if that was made just now."""
+
+    host: str
+    port: int
+    api_key: str | None = None
+
+    @property
+    def base_url(self) -> str:
+        """What OpenAI's clients call `base_url`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/v1"
+
+
+def serve(
+    platform: Platform,
+    settings: Settings,
+    *,
+    preload: Sequence[str] = (),
+    renew_key: bool = False,
+    announce: Callable[[Address], None] = lambda address: print(address.base_url, flush=True),
+) -> None:
+    """Serve until SIGTERM or SIGINT; then what runs may end first, for at most DRAIN_SECONDS.
+
+    Args:
+        preload: base models that are loaded at once.
+        renew_key: make a new API key.
+        announce: called once it can be asked.
+
+    Raises:
+        FettleError: it cannot listen, or the key cannot be stored.
+    """
+    for name in preload:
+        platform.base_models.get(name)
+    key, new_key = key_of_installation(settings.home, settings.api_key, renew=renew_key)
+    with listening(settings.host, settings.port) as connection:
+        address = Address(host=settings.host, port=connection.getsockname()[1], api_key=new_key)
+        server = Server(create_app(platform, key, preload=preload), lambda: announce(address))
+        with _signals_are_enough():
+            server.run(sockets=[connection])
+    if not server.started:
+        raise Unavailable("the server could not start; its log says why")
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 takes a free one.
+
+    Raises:
+        Conflict: the port is in use.
+        InvalidInput: there is no such address, or no right to it.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            hint = "Another `fettle up`, perhaps. `--port 0` takes a free port."
+            raise Conflict(f"port {port} of {host} is in use", hint=hint, param="port") from error
+        raise InvalidInput(f"cannot listen on {host} port {port}: {error.strerror}", param="host") from error
+
+
+class Server(uvicorn.Server):
+    """Uvicorn that says when it can be asked.
+
+    Args:
+        app: the application.
+        announce: called once, after the start.
+    """
+
+    def __init__(self, app: ASGIApp, announce: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+            )
+        )
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tell."""
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
+
+
+@contextmanager
+def _signals_are_enough() -> Iterator[None]:
+    """Uvicorn raises the signal that ended it once more; here it has done its work, and the exit code is 0."""
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
