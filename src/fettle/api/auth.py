@@ -16,6 +16,7 @@ class KeyCheck:
     """Knows the hash of the key that clients must send."""
 
     def __init__(self, digest: str) -> None:
+        """A check for the key with this SHA-256."""
         self._digest = digest
 
     @classmethod

@@ -79,6 +79,7 @@ class Backend:
     """The platform, measured."""
 
     def __init__(self, platform: Platform, meters: Meters) -> None:
+        """The backend of one application."""
         self.platform, self.meters = platform, meters
 
     def generate(self, requests: Sequence[GenerateRequest]) -> Chunks:

@@ -18,6 +18,7 @@ class Meters:
     """The counters of one server."""
 
     def __init__(self) -> None:
+        """Fresh counters, in a registry of their own."""
         registry = self.registry = CollectorRegistry()
         model = ["model"]
         self.http = Counter("fettle_http_requests", "HTTP answers", ["route", "status"], registry=registry)

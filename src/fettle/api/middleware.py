@@ -18,6 +18,7 @@ class Envelope:
     """Wraps the whole application (plain ASGI: streams pass through untouched)."""
 
     def __init__(self, app: ASGIApp, meters: Meters) -> None:
+        """The envelope of `app`."""
         self._app, self._meters = app, meters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -82,14 +82,10 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn that says when it can be asked.
-
-    Args:
-        app: the application.
-        announce: called once, after the start.
-    """
+    """Uvicorn that says when it can be asked."""
 
     def __init__(self, app: ASGIApp, announce: Callable[[], None]) -> None:
+        """A server for `app`; `announce` is called once, after the start."""
         super().__init__(
             uvicorn.Config(
                 app,

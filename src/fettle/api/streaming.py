@@ -47,16 +47,12 @@ async def until_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
 
 
 class EventStream(Response):
-    """An answer of server-sent events; closes `rest`, and with it the work behind, when the client hangs up.
-
-    Args:
-        first: the first event.
-        rest: all later ones, whole events as bytes; an error that they raise becomes the last event.
-    """
+    """An answer of server-sent events; closes its source, and with it the work behind, when the client hangs up."""
 
     media_type = "text/event-stream"
 
     def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None]) -> None:
+        """A stream of whole events as bytes; an error that `rest` raises becomes the last one."""
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._first, self._rest = first, rest

@@ -16,6 +16,7 @@ class Listed:
     """Models by name, as the catalogue and the registry give them."""
 
     def __init__(self, models: Mapping[str, Any]) -> None:
+        """These models."""
         self._models = dict(models)
 
     def list(self) -> list[Any]:
@@ -42,6 +43,7 @@ class ScriptedEngines:
     """
 
     def __init__(self, scripts: Mapping[str, Sequence[str]]) -> None:
+        """Engines for the models named in `scripts`, each with the tokens of its answers."""
         self._scripts = dict(scripts)
         self.failures: dict[str, Exception] = {}
         self.fails_after = 0
@@ -143,6 +145,7 @@ class ScriptedPlatform:
     """A base model 'base', a custom model 'tickets' in two versions, and one whose name has a slash."""
 
     def __init__(self, script: Sequence[str] = ("Hello", " wide", " world")) -> None:
+        """A platform whose models all answer with `script`."""
         customs = [custom_model("tickets", 1), custom_model("tickets", 2)]
         self.base_models = Listed({name: base_model(name) for name in ("base", "org/base")})
         self.custom_models = Listed({model.full_name: model for model in customs})

@@ -18,6 +18,7 @@ class Usage:
     """Counts the tokens of a request: each prompt once, each choice's answer."""
 
     def __init__(self, *, only_prompts: bool = False) -> None:
+        """Nothing counted yet; `only_prompts` when the client wants no answers."""
         self._only_prompts = only_prompts
         self._prompts: dict[int, int] = {}
         self._answers: dict[tuple[int, int], int] = {}
@@ -40,6 +41,7 @@ class Choice:
     """Everything that one choice's chunks said."""
 
     def __init__(self) -> None:
+        """Nothing said yet."""
         self._texts: list[str] = []
         self.logprobs: list[TokenLogprob] = []
         self.prompt_logprobs: list[TokenLogprob] = []
@@ -59,14 +61,17 @@ class Choice:
 
 
 class Answer:
-    """What the answers of one request have in common: id, time, model.
-
-    Args:
-        prefix: of the id, "chatcmpl" or "cmpl".
-        kind: the `object` of the whole answer; `chunk_kind`: of a stream's events.
-    """
+    """What the answers of one request have in common: id, time, model."""
 
     def __init__(self, prefix: str, model: str, *, kind: str, chunk_kind: str) -> None:
+        """The answer to one request.
+
+        Args:
+            prefix: of the id, "chatcmpl" or "cmpl".
+            model: as the client named it.
+            kind: `object` of the whole answer.
+            chunk_kind: `object` of a stream's events.
+        """
         self._shared = {"id": f"{prefix}-{token_hex(12)}", "created": int(time.time()), "model": model}
         self._shared["system_fingerprint"] = FINGERPRINT
         self._kind, self._chunk_kind = kind, chunk_kind

@@ -1,0 +1,55 @@
+"""`fettle up`: the HTTP server."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fettle.cli.options import Json
+from fettle.cli.output import console
+from fettle.settings import load_settings
+
+if TYPE_CHECKING:
+    from fettle.api.server import Address
+
+app = typer.Typer()
+
+
+@app.command()
+def up(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0 takes a free one.", show_default="8000")
+    ] = None,
+    base: Annotated[
+        list[str] | None,
+        typer.Option(help="Base model to load at once; repeat for several. Others load when first asked."),
+    ] = None,
+    new_key: Annotated[bool, typer.Option("--new-key", help="Make a new API key; the old one ends.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Serve all models over an OpenAI-compatible HTTP API."""
+    from fettle.api.server import serve
+    from fettle.services.platform import Platform
+
+    settings = load_settings(host=host, port=port)
+    platform = Platform(settings)
+    try:
+        packaged = [model.name for model in platform.base_models.list() if model.source == "packaged"]
+        announce = _print_json if as_json else _print
+        serve(platform, settings, preload=base or packaged, renew_key=new_key, announce=announce)
+    finally:
+        platform.close()
+
+
+def _print(address: "Address") -> None:
+    if address.api_key:
+        console().print(f"API key (shown this once): [bold]{address.api_key}[/]")
+    console().print(f"Fettle serves at [bold]{address.base_url}[/]. Ctrl-C ends it.")
+    sys.stdout.flush()
+
+
+def _print_json(address: "Address") -> None:
+    """One line, at once: a program that started this reads it and goes on."""
+    print(json.dumps({"base_url": address.base_url, "api_key": address.api_key}), flush=True)
