@@ -20,12 +20,16 @@ class Message(Record):
 class SamplingParams(Record):
     """How the next token is chosen and when generation ends."""
 
-    max_tokens: int | None = Field(default=None, ge=1, description="tokens to make at most; None: what the context has left")
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="tokens to make at most; None: what the context has left"
+    )
     min_tokens: int = Field(default=0, ge=0, description="tokens to make before an end-of-text token may end it")
     temperature: float = Field(default=1.0, ge=0, le=2, description="0 is greedy")
     top_p: float = Field(default=1.0, gt=0, le=1, description="smallest set of tokens with this much probability")
     top_k: int = Field(default=0, ge=0, description="the k likeliest tokens only; 0 means all")
-    min_p: float = Field(default=0.0, ge=0, le=1, description="at least this share of the likeliest token's probability")
+    min_p: float = Field(
+        default=0.0, ge=0, le=1, description="at least this share of the likeliest token's probability"
+    )
     repetition_penalty: float = Field(default=1.0, gt=0, le=10, description="divides the logits of tokens seen so far")
     presence_penalty: float = Field(default=0.0, ge=-2, le=2, description="subtracted once for a token already made")
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2, description="subtracted per time a token was made")
@@ -34,7 +38,9 @@ class SamplingParams(Record):
     stop: tuple[str, ...] = Field(default=(), max_length=16, description="texts that end it; not part of the answer")
     stop_token_ids: tuple[int, ...] = Field(default=(), description="tokens that end it, besides the model's own")
     ignore_eos: bool = Field(default=False, description="go on after the model's end-of-text token")
-    logprobs: int | None = Field(default=None, ge=0, le=20, description="log-probabilities of the chosen and n likeliest tokens")
+    logprobs: int | None = Field(
+        default=None, ge=0, le=20, description="log-probabilities of the chosen and n likeliest tokens"
+    )
     prompt_logprobs: bool = Field(default=False, description="also of the prompt's tokens (for echo and scoring)")
 
     @property

@@ -27,12 +27,18 @@ class Hyperparameters(Record):
     log_interval: int = Field(default=10, ge=1, description="steps between logged losses; every step for the first 20")
     evaluations_per_epoch: int = Field(default=1, ge=1, le=100, description="validations in each epoch")
     checkpoint_interval: int = Field(default=100, ge=1, description="steps between checkpoints")
-    validation_fraction: float = Field(default=0.05, ge=0, le=0.5, description="share of rows held out when no file is given")
-    max_validation_rows: int = Field(default=1000, ge=1, description="rows of the held-out part that are scored at most")
+    validation_fraction: float = Field(
+        default=0.05, ge=0, le=0.5, description="share of rows held out when no file is given"
+    )
+    max_validation_rows: int = Field(
+        default=1000, ge=1, description="rows of the held-out part that are scored at most"
+    )
     seed: int = Field(default=17, ge=0, le=2**32 - 1, description="of the split, the order, the dropout and the start")
     first_layer: int = Field(default=0, ge=0, description="lowest layer that is trained")
     last_layer: int | None = Field(default=None, ge=0, description="highest layer that is trained; None is the top one")
-    max_tokens_per_batch: int = Field(default=8192, ge=16, description="tokens computed at once; larger batches are accumulated")
+    max_tokens_per_batch: int = Field(
+        default=8192, ge=16, description="tokens computed at once; larger batches are accumulated"
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="number type of the arithmetic")
 
 
@@ -41,7 +47,9 @@ class TuningSpec(Record):
 
     base: str = Field(min_length=1, description="base model")
     method: str = Field(min_length=1, description="what is trained, with which loss")
-    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="of the version set")
+    name: str = Field(
+        min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="of the version set"
+    )
     adapter: dict[str, Any] = Field(default_factory=dict, description="settings of the adapter kind, e.g. rank")
     hyperparameters: Hyperparameters = Hyperparameters()
 
