@@ -63,9 +63,9 @@ def served_models(server: Address) -> list[str]:
     """The ids that `/v1/models` lists."""
     from openai import DefaultHttpxClient, OpenAI
 
-    # trust_env: a proxy from the environment has no business between this machine and itself.
+    # trust_env: no proxy, as in the server's own health checks.
     direct = DefaultHttpxClient(trust_env=False)
-    with OpenAI(base_url=f"{server.url}/v1", api_key=server.api_key, http_client=direct) as client:
+    with OpenAI(base_url=server.url, api_key=server.api_key, http_client=direct) as client:
         return [model.id for model in client.models.list()]
 
 
@@ -75,7 +75,7 @@ async def _ask_all(
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     async with AsyncOpenAI(
-        base_url=f"{server.url}/v1",
+        base_url=server.url,
         api_key=server.api_key,
         http_client=DefaultAsyncHttpxClient(trust_env=False, timeout=REQUEST_SECONDS),
         timeout=REQUEST_SECONDS,

@@ -145,7 +145,7 @@ def _serve(
     prompts = [answer["prompt"] for answer in evaluated[BASE].answers]
     home = platform.settings.home
     with running_server(home, home / "logs" / "quickstart-server.log") as server:
-        with step(5, f"Ask all models the same {len(prompts)} questions over {server.url}/v1, in one batch"):
+        with step(5, f"Ask all models the same {len(prompts)} questions over {server.url}, in one batch"):
             served = ask_everything(server, names, prompts, max_tokens=MAX_TOKENS)
         with step(6, "Measure what mixing models in a batch costs"):
             speeds = measure_speeds(server, names, prompts)

@@ -1,0 +1,111 @@
+"""`python -m fettle.workers.evaluate SPEC.json`: answer a file's questions and score the answers.
+
+Progress and the report go to standard output, one JSON object a line; the log goes to standard error.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from fettle.errors import FettleError, InvalidInput
+from fettle.evaluation.questions import Question, read_questions
+from fettle.evaluation.runner import Answer, evaluate
+from fettle.serving import Engine, EngineSettings
+from fettle.types.evaluation import EvaluationPlan, EvaluationReport
+from fettle.types.generation import GenerateChunk, GenerateRequest, SamplingParams
+from fettle.types.record import Record
+from fettle.workers.prompts import Prompts
+
+log = logging.getLogger(__name__)
+ADAPTER = "evaluated"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Evaluate what the spec names; the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    plan = EvaluationPlan.model_validate_json(Path(arguments[0]).read_text(encoding="utf-8"))
+    try:
+        report = run(plan)
+    except FettleError as error:
+        _emit(type="error", code=error.code, message=error.message, hint=error.hint, param=error.param)
+        return error.exit_code
+    _emit(type="result", **report.model_dump(mode="json"))
+    return 0
+
+
+def run(plan: EvaluationPlan) -> EvaluationReport:
+    """Load the model, ask everything, score and write.
+
+    Raises:
+        FettleError: the model, the rows or the place for the results cannot be used.
+    """
+    torch.set_num_threads(plan.threads)
+    questions = read_questions(Path(plan.rows_path), limit=plan.limit)
+    model = Answering(plan)
+    return evaluate(
+        questions,
+        model.answers,
+        Path(plan.output_path),
+        metrics=plan.metrics,
+        seed=plan.seed,
+        on_progress=lambda event: _emit(**_plain(event)),
+    )
+
+
+class Answering:
+    """A model that answers many questions greedily, all in one continuous batch."""
+
+    def __init__(self, plan: EvaluationPlan) -> None:
+        """Load the plan's model, and its adapter where it has one."""
+        base = Path(plan.base_path)
+        self._engine = Engine.load(base, EngineSettings(dtype=plan.dtype))
+        self._prompts = Prompts.load(base)
+        self._adapter = ADAPTER if plan.adapter_path else None
+        self._sampling = SamplingParams(temperature=0, max_tokens=plan.max_tokens)
+        if plan.adapter_path:
+            self._engine.add_adapter(ADAPTER, Path(plan.adapter_path))
+            self._prompts.add_adapter(ADAPTER, Path(plan.adapter_path))
+
+    def answers(self, questions: Sequence[Question]) -> Iterator[tuple[int, Answer]]:
+        """Each question's place and answer, as they are finished."""
+        self._add_all(questions)
+        texts = [""] * len(questions)
+        while self._engine.has_work:
+            for chunk in self._engine.step():
+                place = int(chunk.request_id)
+                texts[place] += chunk.text
+                if chunk.finish_reason is not None:
+                    yield place, _answer(texts[place], chunk)
+
+    def _add_all(self, questions: Sequence[Question]) -> None:
+        faults = []
+        for place, question in enumerate(questions):
+            request = GenerateRequest(model=ADAPTER, messages=question.messages, sampling=self._sampling)
+            try:
+                tokens = self._prompts.tokens(request, self._adapter)
+                plain = request.model_copy(update={"token_ids": tokens, "messages": None})
+                self._engine.add(str(place), plain, adapter=self._adapter, index=0)
+            except FettleError as error:
+                faults.append(f"  line {question.line}: {error.message}")
+        if faults:
+            raise InvalidInput("\n".join([f"{len(faults)} rows cannot be asked:", *faults[:20]]))
+
+
+def _answer(text: str, last: GenerateChunk) -> Answer:
+    return Answer(text, last.prompt_tokens, last.completion_tokens, is_cut_off=last.finish_reason == "length")
+
+
+def _plain(event: Record) -> dict[str, object]:
+    return event.model_dump(mode="json")
+
+
+def _emit(**fields: object) -> None:
+    print(json.dumps(fields), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

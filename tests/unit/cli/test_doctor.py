@@ -1,0 +1,50 @@
+"""What the doctor finds, and that it never falls ill itself."""
+
+import sys
+
+from fettle.cli import checks
+from fettle.errors import Unavailable
+from fettle.settings import Settings
+
+
+def test_a_home_that_cannot_be_written_is_an_error_with_what_to_do(tmp_path):
+    (tmp_path / "file").write_text("")
+    (finding,) = checks.examine(checks.home, Settings(home=tmp_path / "file"))
+    assert finding.state == "error"
+    assert "FETTLE_HOME" in finding.hint
+
+
+def test_room_is_looked_at_even_where_the_home_does_not_exist_yet(tmp_path):
+    (finding,) = checks.examine(checks.disk, Settings(home=tmp_path / "not" / "yet"))
+    assert "free" in finding.found
+    assert not (tmp_path / "not").exists()
+
+
+def test_more_threads_than_cores_is_a_warning(tmp_path):
+    (finding,) = checks.threads(Settings(home=tmp_path, threads=1024))
+    assert finding.state == "warning"
+    assert "FETTLE_THREADS" in finding.hint
+
+
+def test_an_error_on_the_way_of_a_check_is_its_finding(tmp_path):
+    def broken(_: Settings) -> list[checks.Finding]:
+        raise Unavailable("it does not run", hint="Start it.")
+
+    (finding,) = checks.examine(broken, Settings(home=tmp_path))
+    assert (finding.check, finding.state, finding.found, finding.hint) == ("broken", "error", "it does not run", "Start it.")
+
+
+def test_torch_that_cannot_be_imported_is_an_error_with_its_last_words(tmp_path, monkeypatch):
+    broken = tmp_path / "torch"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError('libtorch.so is missing')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (finding,) = checks.examine(checks.torch, Settings(home=tmp_path))
+    assert finding.state == "error"
+    assert "libtorch.so is missing" in finding.found
+
+
+def test_no_check_loads_torch_into_this_process(tmp_path):
+    for check in checks.CHECKS:
+        checks.examine(check, Settings(home=tmp_path, threads=1))
+    assert "torch" not in sys.modules
