@@ -1,0 +1,65 @@
+"""One adapter: a kind, its settings, and its parameters at each site."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fettle.adapters.kinds import KINDS
+from fettle.adapters.kinds.base import AdapterConfig, AdapterKind, Site, Start
+
+Params = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What makes a model custom.
+
+    Attributes:
+        kind: name in `KINDS`.
+        config: the kind's settings.
+        sites: parameters by site (module name) and parameter name.
+    """
+
+    kind: str
+    config: AdapterConfig
+    sites: dict[str, Params]
+
+    @property
+    def maths(self) -> AdapterKind[Any]:
+        """The kind's formulas."""
+        return KINDS[self.kind]
+
+    def named_parameters(self) -> dict[str, Tensor]:
+        """Every parameter as '<site>.<name>'."""
+        return {f"{site}.{name}": value for site, params in self.sites.items() for name, value in params.items()}
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the parameters take."""
+        return sum(value.numel() * value.element_size() for value in self.named_parameters().values())
+
+    def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> "Adapter":
+        """The same adapter in another number type or place."""
+        moved = {site: {n: v.to(device=device, dtype=dtype) for n, v in p.items()} for site, p in self.sites.items()}
+        return Adapter(self.kind, self.config, moved)
+
+
+def fresh(kind: str, config: AdapterConfig, sites: Iterable[Site], *, seed: int) -> Adapter:
+    """An untrained adapter (float32, gradients on) that changes nothing yet."""
+    generator = torch.Generator().manual_seed(seed)
+    starts = {site.name: KINDS[kind].starts(site, config) for site in sites}
+    params = {site: {n: _begin(s, generator) for n, s in named.items()} for site, named in starts.items()}
+    return Adapter(kind, config, params)
+
+
+def _begin(start: Start, generator: torch.Generator) -> Tensor:
+    value = torch.full(start.shape, float(start.fill == "ones"))
+    if start.fill == "uniform":
+        value.uniform_(-start.bound, start.bound, generator=generator)
+    if not math.prod(start.shape):
+        raise ValueError(f"an adapter parameter of shape {start.shape} is empty")
+    return value.requires_grad_()

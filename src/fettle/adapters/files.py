@@ -1,0 +1,192 @@
+"""Adapters as files in PEFT's format: what is trained here loads in `peft`, and the other way round.
+
+A folder holds adapter_config.json and adapter_model.safetensors.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from fettle.adapters.adapter import Adapter, Params
+from fettle.adapters.inject import layer_number
+from fettle.adapters.kinds import KINDS
+from fettle.adapters.kinds.ia3 import IA3Config
+from fettle.adapters.kinds.lora import LoRAConfig
+from fettle.errors import UnsupportedModel
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True)
+class Format:
+    """How PEFT writes a kind.
+
+    Attributes:
+        peft_type: its name there.
+        suffixes: end of a tensor's name -> our parameter name.
+        write: our settings -> the fields of adapter_config.json.
+        read: the fields and the tensors' sites -> our settings.
+        refused: fields that change what is computed and are not supported, with the value that is fine.
+    """
+
+    peft_type: str
+    suffixes: dict[str, str]
+    write: Callable[[Any], dict[str, Any]]
+    read: Callable[[dict[str, Any], tuple[str, ...]], dict[str, Any]]
+    refused: dict[str, Any]
+
+
+def _write_lora(config: LoRAConfig) -> dict[str, Any]:
+    return {
+        "r": config.rank,
+        "lora_alpha": config.alpha,
+        "lora_dropout": config.dropout,
+        "use_rslora": config.rank_stabilized,
+        "bias": "none",
+        "fan_in_fan_out": False,
+    }
+
+
+def _read_lora(fields: dict[str, Any], leaves: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "rank": fields["r"],
+        "alpha": fields["lora_alpha"],
+        "dropout": fields.get("lora_dropout", 0.0),
+        "rank_stabilized": fields.get("use_rslora", False),
+        "target_modules": leaves,
+    }
+
+
+def _write_ia3(config: IA3Config) -> dict[str, Any]:
+    return {"feedforward_modules": list(config.feedforward_modules), "fan_in_fan_out": False}
+
+
+def _read_ia3(fields: dict[str, Any], leaves: tuple[str, ...]) -> dict[str, Any]:
+    given = fields.get("feedforward_modules") or []
+    # PEFT allows module paths here; what decides is the last name.
+    inputs = {name.rsplit(".", 1)[-1] for name in ([given] if isinstance(given, str) else given)}
+    return {"target_modules": leaves, "feedforward_modules": tuple(leaf for leaf in leaves if leaf in inputs)}
+
+
+_LORA_REFUSED = {
+    "bias": "none",
+    "use_dora": False,
+    "fan_in_fan_out": False,
+    "rank_pattern": {},
+    "alpha_pattern": {},
+    "modules_to_save": None,
+    "lora_bias": False,
+    "trainable_token_indices": None,
+}
+FORMATS = {
+    "lora": Format("LORA", {"lora_A.weight": "a", "lora_B.weight": "b"}, _write_lora, _read_lora, _LORA_REFUSED),
+    "ia3": Format("IA3", {"ia3_l": "l"}, _write_ia3, _read_ia3, {"fan_in_fan_out": False, "modules_to_save": None}),
+}
+
+
+def save_adapter(folder: Path, adapter: Adapter, *, base: str = "") -> None:
+    """Write an adapter; `base` is the base model's name for the record."""
+    folder.mkdir(parents=True, exist_ok=True)
+    form = FORMATS[adapter.kind]
+    fields = {
+        "peft_type": form.peft_type,
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "inference_mode": True,
+        "modules_to_save": None,
+        "target_modules": list(adapter.config.target_modules),
+        **form.write(adapter.config),
+    }
+    layers = _layers_of(adapter)
+    if layers is not None and adapter.kind == "lora":
+        fields |= {"layers_to_transform": layers, "layers_pattern": "layers"}
+    elif layers is not None:
+        fields["target_modules"] = sorted(adapter.sites)
+    (folder / CONFIG).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+    save_file(_to_peft(adapter), folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def load_adapter(folder: Path) -> Adapter:
+    """Read an adapter that Fettle or `peft` has written.
+
+    Raises:
+        UnsupportedModel: a file is absent or damaged, or the adapter uses what is not supported; all of it is named.
+    """
+    fields, tensors = _read_files(folder)
+    kinds = {form.peft_type: kind for kind, form in FORMATS.items()}
+    kind = kinds.get(str(fields.get("peft_type")))
+    if kind is None:
+        raise UnsupportedModel(
+            f"adapter type {fields.get('peft_type')!r} is not supported", hint=f"Supported: {', '.join(kinds)}."
+        )
+    form = FORMATS[kind]
+    if wrong := [
+        f"{key}={fields[key]!r}" for key, fine in form.refused.items() if fields.get(key) not in (None, fine, [])
+    ]:
+        raise UnsupportedModel(f"the adapter in {folder} uses what is not supported: {', '.join(wrong)}")
+    raw = _from_peft(tensors, form, folder)
+    leaves = tuple(sorted({site.rsplit(".", 1)[-1] for site in raw}))
+    config = KINDS[kind].config.checked(form.read(fields, leaves))
+    return Adapter(kind, config, {site: _named(kind, config, site, params) for site, params in raw.items()})
+
+
+def _read_files(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        return json.loads((folder / CONFIG).read_text(encoding="utf-8")), load_file(folder / WEIGHTS)
+    except FileNotFoundError as error:
+        hint = "An adapter folder holds adapter_config.json and adapter_model.safetensors."
+        raise UnsupportedModel(f"{error.filename or folder} does not exist", hint=hint) from None
+    except (ValueError, OSError, SafetensorError) as error:
+        raise UnsupportedModel(f"the adapter in {folder} cannot be read: {error}") from error
+
+
+def _to_peft(adapter: Adapter) -> dict[str, Tensor]:
+    names = {ours: theirs for theirs, ours in FORMATS[adapter.kind].suffixes.items()}
+    out = {}
+    for site, params in adapter.sites.items():
+        for name, value in params.items():
+            suffix = names[name.split("_")[0]]
+            out[f"{_PREFIX}{site}.{suffix}"] = _vector_to_peft(name, value.detach()).contiguous()
+    return out
+
+
+def _vector_to_peft(name: str, value: Tensor) -> Tensor:
+    """PEFT keeps IA3's vectors as a row where they multiply inputs and as a column where they multiply outputs."""
+    shapes = {"l_in": (1, -1), "l_out": (-1, 1)}
+    return value.reshape(shapes[name]) if name in shapes else value
+
+
+def _from_peft(tensors: dict[str, Tensor], form: Format, folder: Path) -> dict[str, Params]:
+    sites: dict[str, Params] = {}
+    strays = []
+    for key, value in tensors.items():
+        suffix = next((s for s in form.suffixes if key.endswith("." + s)), None)
+        if suffix is None or not key.startswith(_PREFIX):
+            strays.append(key)
+            continue
+        site = key.removeprefix(_PREFIX).removesuffix("." + suffix)
+        sites.setdefault(site, {})[form.suffixes[suffix]] = value
+    if strays or not sites:
+        raise UnsupportedModel(
+            f"{folder / WEIGHTS} holds tensors that are not understood: {', '.join(strays[:5]) or 'none'}"
+        )
+    return sites
+
+
+def _named(kind: str, config: Any, site: str, params: Params) -> Params:
+    if kind != "ia3":
+        return params
+    name = "l_in" if site.rsplit(".", 1)[-1] in config.feedforward_modules else "l_out"
+    return {name: params["l"].flatten()}
+
+
+def _layers_of(adapter: Adapter) -> list[int] | None:
+    """The layers that are adapted, or None if the names say nothing of layers."""
+    return sorted({number for site in adapter.sites if (number := layer_number(site)) is not None}) or None

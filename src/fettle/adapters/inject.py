@@ -1,0 +1,58 @@
+"""Put `AdaptedLinear` in the place of linear layers, found by name in any module tree."""
+
+import re
+from collections.abc import Callable, Iterable
+
+from torch import nn
+
+from fettle.adapters.bank import AdapterBank
+from fettle.adapters.kinds.base import Site
+from fettle.adapters.linear import AdaptedLinear
+from fettle.errors import InvalidInput
+
+_LAYER = re.compile(r"\.(?:layers|h|layer|blocks)\.(\d+)\.")
+
+
+def layer_number(name: str) -> int | None:
+    """The layer that a module belongs to by its name, e.g. 3 for 'model.layers.3.mlp.up_proj'."""
+    found = _LAYER.search(f".{name}")
+    return int(found.group(1)) if found else None
+
+
+def inject(model: nn.Module, bank: AdapterBank) -> list[Site]:
+    """Make every linear layer inside the model's layers adaptable; returns them. What it computes stays the same."""
+    linears = [
+        (name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear) and layer_number(name) is not None
+    ]
+    for name, linear in linears:
+        parent, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, AdaptedLinear(linear, bank, name))
+    return sites_of(model)
+
+
+def sites_of(model: nn.Module) -> list[Site]:
+    """The adaptable sites of a model that `inject` has been called on."""
+    return [module.site for module in model.modules() if isinstance(module, AdaptedLinear)]
+
+
+def choose(
+    sites: Iterable[Site], targets: Iterable[str], in_range: Callable[[int], bool] = lambda layer: True
+) -> list[Site]:
+    """The sites whose last name is in `targets`, in the layers that `in_range` accepts.
+
+    Raises:
+        InvalidInput: a target names no linear layer of the model, or nothing is left.
+    """
+    known = list(sites)
+    leaves = {site.leaf for site in known}
+    wanted = set(targets)
+    if strays := sorted(wanted - leaves):
+        raise InvalidInput(
+            f"target_modules {strays} are not in this model",
+            hint=f"It has: {', '.join(sorted(leaves))}.",
+            param="target_modules",
+        )
+    chosen = [site for site in known if site.leaf in wanted and in_range(layer_number(site.name) or 0)]
+    if not chosen:
+        raise InvalidInput("no layer is left to train", hint="Widen first_layer and last_layer.", param="first_layer")
+    return chosen

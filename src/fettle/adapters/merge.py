@@ -1,0 +1,18 @@
+"""Fold an adapter into the weights, for export and for a model that has a machine to itself."""
+
+import torch
+from torch import nn
+
+from fettle.adapters.adapter import Adapter
+
+
+@torch.no_grad()
+def merge_into(model: nn.Module, adapter: Adapter) -> None:
+    """Change the plain linear layers of `model` (no `inject` before) so that it computes what base + adapter does."""
+    for name, params in adapter.sites.items():
+        linear = model.get_submodule(name)
+        assert isinstance(linear, nn.Linear)
+        weight, bias = adapter.maths.merge(linear.weight, linear.bias, params, adapter.config)
+        linear.weight.copy_(weight)
+        if bias is not None:
+            linear.bias.copy_(bias)

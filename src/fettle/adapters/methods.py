@@ -1,0 +1,41 @@
+"""Tuning methods: what is trained, and with which defaults; known to the control plane, carried out by `tuning`."""
+
+from typing import Any
+
+from pydantic import Field
+
+from fettle.adapters.kinds import KINDS
+from fettle.adapters.kinds.base import AdapterConfig
+from fettle.errors import InvalidInput
+from fettle.plugins import Table, by_name
+from fettle.types.record import Record
+
+
+class Method(Record):
+    """A way to make a model custom."""
+
+    name: str
+    description: str
+    kind: str | None = Field(description="adapter kind that is trained; None trains all weights")
+    learning_rate: float = Field(gt=0, description="default; tuned on support tickets, see benchmarks/LOG.md")
+
+    def adapter_config(self, settings: dict[str, Any]) -> AdapterConfig | None:
+        """The kind's settings from untrusted values; None for a method without an adapter.
+
+        Raises:
+            InvalidInput: a setting is unknown or out of bounds; all of them are named.
+        """
+        if self.kind is not None:
+            config: AdapterConfig = KINDS[self.kind].config.checked(settings)
+            return config
+        if settings:
+            raise InvalidInput(f"method {self.name!r} has no adapter settings, but got {', '.join(sorted(settings))}")
+        return None
+
+
+_ALL = [
+    Method(name="full", description="all weights (vanilla fine-tuning)", kind=None, learning_rate=1e-3),
+    Method(name="lora", description="low-rank changes to all linear layers", kind="lora", learning_rate=2e-3),
+    Method(name="tfew", description="IA3 vectors on keys, values and the MLP", kind="ia3", learning_rate=2e-2),
+]
+METHODS: Table[Method] = Table("method", "methods", by_name(_ALL))

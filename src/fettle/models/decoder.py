@@ -1,0 +1,137 @@
+"""The one transformer for causal language models, used by training and by serving; its families are configuration.
+
+Everything is flat: the tokens of all sequences lie in one row, without padding and without a batch dimension.
+Shapes: T tokens, N asked positions, C hidden size, H query heads, K key/value heads, D head dimension.
+Module names are those of Hugging Face's Llama, so weights and adapters are found by the names in their files.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fettle.models.attention import Attention
+from fettle.models.rotary import angles, inverse_frequencies, rotate
+from fettle.types.decoder import DecoderConfig
+
+_ACTIVATIONS = {
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+}
+
+
+class SelfAttention(nn.Module):
+    """Project to queries, keys and values, turn them by position, attend, project back."""
+
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
+        super().__init__()
+        self.config, self.layer = config, layer
+        hidden, q, kv = config.hidden_size, config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
+        self.q_proj = nn.Linear(hidden, q, bias=config.qkv_bias)
+        self.k_proj = nn.Linear(hidden, kv, bias=config.qkv_bias)
+        self.v_proj = nn.Linear(hidden, kv, bias=config.qkv_bias)
+        self.o_proj = nn.Linear(q, hidden, bias=config.output_bias)
+        if config.qk_norm:
+            self.q_norm = nn.RMSNorm(config.head_dim, eps=config.norm_eps)
+            self.k_norm = nn.RMSNorm(config.head_dim, eps=config.norm_eps)
+
+    def forward(self, x_TC: Tensor, cos: Tensor, sin: Tensor, attention: Attention) -> Tensor:
+        """(T, C) to (T, C)."""
+        heads = (-1, self.config.head_dim)
+        q, k, v = (project(x_TC).unflatten(-1, heads) for project in (self.q_proj, self.k_proj, self.v_proj))
+        if self.config.qk_norm:
+            q, k = self.q_norm(q), self.k_norm(k)
+        cos, sin = cos.to(q.dtype), sin.to(q.dtype)
+        attended = attention(self.layer, rotate(q, cos, sin), rotate(k, cos, sin), v)
+        out: Tensor = self.o_proj(attended.flatten(-2))
+        return out
+
+
+class MLP(nn.Module):
+    """The gated feed-forward part: down(act(gate(x)) * up(x))."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        hidden, wide, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
+        self.gate_proj = nn.Linear(hidden, wide, bias=bias)
+        self.up_proj = nn.Linear(hidden, wide, bias=bias)
+        self.down_proj = nn.Linear(wide, hidden, bias=bias)
+        self.act = _ACTIVATIONS[config.activation]
+
+    def forward(self, x_TC: Tensor) -> Tensor:
+        """(T, C) to (T, C)."""
+        out: Tensor = self.down_proj(self.act(self.gate_proj(x_TC)) * self.up_proj(x_TC))
+        return out
+
+
+class Layer(nn.Module):
+    """Attention and feed-forward, each normalised before and added to the residual stream."""
+
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
+        super().__init__()
+        self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.self_attn = SelfAttention(config, layer)
+        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.mlp = MLP(config)
+
+    def forward(self, x_TC: Tensor, cos: Tensor, sin: Tensor, attention: Attention) -> Tensor:
+        """(T, C) to (T, C)."""
+        x_TC = x_TC + self.self_attn(self.input_layernorm(x_TC), cos, sin, attention)
+        out: Tensor = x_TC + self.mlp(self.post_attention_layernorm(x_TC))
+        return out
+
+
+class Trunk(nn.Module):
+    """Embeddings, layers and the final norm."""
+
+    inverse_frequencies: Tensor
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Layer(config, layer) for layer in range(config.num_layers))
+        self.norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.register_buffer("inverse_frequencies", inverse_frequencies(config.rope, config.head_dim), persistent=False)
+
+    def forward(self, tokens_T: Tensor, positions_T: Tensor, attention: Attention) -> Tensor:
+        """The states before the head, (T, C)."""
+        x_TC = self.embed_tokens(tokens_T)
+        cos, sin = angles(positions_T, self.inverse_frequencies, x_TC.dtype)
+        for layer in self.layers:
+            x_TC = layer(x_TC, cos, sin, attention)
+        out: Tensor = self.norm(x_TC)
+        return out
+
+
+class Decoder(nn.Module):
+    """A causal language model of any supported family."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = Trunk(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tied_head:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number type of the weights."""
+        return self.lm_head.weight.dtype
+
+    def hidden(self, tokens_T: Tensor, positions_T: Tensor, attention: Attention) -> Tensor:
+        """The states before the head, (T, C), for tokens at these positions of their own sequences."""
+        out: Tensor = self.model(tokens_T, positions_T, attention)
+        return out
+
+    def head(self, states_NC: Tensor) -> Tensor:
+        """Logits over the vocabulary, (N, vocab_size), in float32."""
+        logits: Tensor = self.lm_head(states_NC)
+        return logits.float()
+
+    def forward(
+        self, tokens_T: Tensor, positions_T: Tensor, attention: Attention, at_N: Tensor | None = None
+    ) -> Tensor:
+        """Logits in float32, (N, vocab_size): of the positions `at_N` only, for the head costs most; None is all."""
+        states = self.hidden(tokens_T, positions_T, attention)
+        return self.head(states if at_N is None else states[at_N])

@@ -1,0 +1,42 @@
+"""Rotary position embeddings: the angle of every position, and the rotation.
+
+Source: RoFormer (arXiv 2104.09864); the llama3 stretch is Meta's, as in transformers' `modeling_rope_utils.py`.
+Shapes: T tokens, H heads, D head dimension.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from fettle.types.decoder import Rope
+
+
+def inverse_frequencies(rope: Rope, head_dim: int) -> Tensor:
+    """The D/2 rotation speeds, in radians per position."""
+    speeds = 1.0 / rope.theta ** (torch.arange(0, head_dim, 2, dtype=torch.int64).float() / head_dim)
+    if rope.type == "linear":
+        return speeds / rope.factor
+    return _llama3(speeds, rope) if rope.type == "llama3" else speeds
+
+
+def _llama3(speeds: Tensor, rope: Rope) -> Tensor:
+    wavelength = 2 * math.pi / speeds
+    turns = rope.original_max_positions / wavelength
+    smooth = (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor)
+    blended = (1 - smooth) * speeds / rope.factor + smooth * speeds
+    slow, fast = turns < rope.low_freq_factor, turns > rope.high_freq_factor
+    return torch.where(slow, speeds / rope.factor, torch.where(fast, speeds, blended))
+
+
+def angles(positions_T: Tensor, speeds: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosine and sine for every token, each (T, 1, D); computed in float32 whatever `dtype` is."""
+    half = positions_T.float()[:, None] * speeds[None, :]
+    both = torch.cat((half, half), dim=-1)[:, None, :]
+    return both.cos().to(dtype), both.sin().to(dtype)
+
+
+def rotate(x_THD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each pair (i, i + D/2) of every head by its token's angle."""
+    low, high = x_THD.chunk(2, dim=-1)
+    return x_THD * cos + torch.cat((-high, low), dim=-1) * sin

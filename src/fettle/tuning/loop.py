@@ -1,0 +1,239 @@
+"""The one training loop: steps, logs, evaluations, early stop, best parameters, checkpoints."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+
+import torch
+
+from fettle.data.packing import EncodedRows, split_by_tokens
+from fettle.errors import TrainingFailed
+from fettle.tuning.checkpoint import Checkpoints
+from fettle.tuning.learner import Learner
+from fettle.tuning.objectives import Loss
+from fettle.tuning.schedule import Schedule
+from fettle.types.tuning import EvaluationEvent, Hyperparameters, MessageEvent, Metrics, StepEvent, TuningEvent
+
+Emit = Callable[[TuningEvent], None]
+#: The rows of each optimizer step of an epoch.
+Plan = Callable[[int], Sequence[Sequence[int]]]
+#: Every one of the first steps is logged, whatever the interval.
+FIRST_STEPS = 20
+
+
+@dataclass
+class Tally:
+    """Loss and accuracy added up over scored tokens."""
+
+    loss: float = 0.0
+    num_correct: int = 0
+    num_tokens: int = 0
+
+    def add(self, loss: Loss) -> None:
+        """Count one batch."""
+        self.merge(Tally(float(loss.total.detach()), loss.num_correct, loss.num_tokens))
+
+    def merge(self, other: "Tally") -> None:
+        """Count all that another has counted."""
+        self.loss += other.loss
+        self.num_correct += other.num_correct
+        self.num_tokens += other.num_tokens
+
+    def metrics(self) -> Metrics:
+        """Means per scored token."""
+        count = max(self.num_tokens, 1)
+        return Metrics(loss=self.loss / count, token_accuracy=self.num_correct / count, num_tokens=self.num_tokens)
+
+
+@dataclass
+class Progress:
+    """Where a run stands; with the learner's state and the random state this is the whole checkpoint."""
+
+    step: int = 0
+    trained_tokens: int = 0
+    best_loss: float = math.inf
+    best_step: int = 0
+    reference_loss: float = math.inf
+    num_without_improvement: int = 0
+    is_stopped: bool = False
+    since_evaluation: Tally = field(default_factory=Tally)
+    train: Tally = field(default_factory=Tally)
+    validation: Tally | None = None
+
+    @classmethod
+    def restored(cls, saved: dict[str, object]) -> "Progress":
+        """The opposite of `dataclasses.asdict`."""
+        tallies = {name: Tally(**saved[name]) for name in ("since_evaluation", "train", "validation") if saved[name]}  # type: ignore[arg-type]
+        return cls(**(saved | tallies))  # type: ignore[arg-type]
+
+
+class Run:
+    """One training run over packed rows.
+
+    Args:
+        learner: what is trained.
+        rows: the training rows.
+        plan: which rows each step of an epoch takes.
+        validation: rows that are scored at every evaluation; None leaves that out, and the last values are kept.
+        settings: the hyperparameters.
+        schedule: the rate's share at each step.
+        checkpoints: where the run's state is kept; a run that finds one goes on from there.
+        emit: called with every event, in order.
+    """
+
+    def __init__(
+        self,
+        *,
+        learner: Learner,
+        rows: EncodedRows,
+        plan: Plan,
+        validation: EncodedRows | None,
+        settings: Hyperparameters,
+        schedule: Schedule,
+        checkpoints: Checkpoints,
+        emit: Emit,
+    ) -> None:
+        self.learner, self.rows, self.plan, self.validation = learner, rows, plan, validation
+        self.settings, self.schedule, self.checkpoints, self.emit = settings, schedule, checkpoints, emit
+        self.steps_per_epoch = len(plan(0))
+        self.total_steps = self.steps_per_epoch * settings.epochs
+        self.progress = Progress()
+        self.best: dict[str, torch.Tensor] | None = None
+        self._started = (0.0, 0, 0)
+
+    def run(self) -> Progress:
+        """Train to the end or the early stop, and leave the best parameters in the learner.
+
+        Raises:
+            TrainingFailed: the loss or a gradient is no number.
+            StorageFailed: a checkpoint could not be written.
+        """
+        torch.manual_seed(self.settings.seed)
+        self._resume()
+        self._started = (time.monotonic(), self.progress.step, self.progress.trained_tokens)
+        while self.progress.step < self.total_steps and not self.progress.is_stopped:
+            self._advance()
+        if self.best is not None:
+            self.learner.assign(self.best)
+        return self.progress
+
+    def _advance(self) -> None:
+        epoch, place = divmod(self.progress.step, self.steps_per_epoch)
+        self._step(self._epoch_plan(epoch)[place])
+        if self._is_evaluation(place):
+            self._evaluate()
+        if self.progress.step % self.settings.checkpoint_interval == 0 or self._is_over():
+            self._save()
+
+    def _epoch_plan(self, epoch: int) -> Sequence[Sequence[int]]:
+        if getattr(self, "_planned", (-1, []))[0] != epoch:
+            self._planned = (epoch, self.plan(epoch))
+        return self._planned[1]
+
+    def _is_over(self) -> bool:
+        return self.progress.is_stopped or self.progress.step == self.total_steps
+
+    def _step(self, rows: Sequence[int]) -> None:
+        rate = self.learner.set_rate(self.schedule(self.progress.step, self.total_steps))
+        self.learner.train_mode(True)
+        tally = self._accumulate(rows)
+        norm = self.learner.step(self.settings.max_gradient_norm)
+        self.progress.step += 1
+        self._refuse_nonsense(tally.loss, norm)
+        self.progress.since_evaluation.merge(tally)
+        self.progress.trained_tokens += int(self.rows.lengths[list(rows)].sum())
+        if self.progress.step <= FIRST_STEPS or self.progress.step % self.settings.log_interval == 0:
+            self.emit(self._step_event(tally.metrics(), rate, norm))
+
+    def _accumulate(self, rows: Sequence[int]) -> Tally:
+        """Gradients of the mean over all the step's scored tokens, however many pieces it is computed in."""
+        count = max(self.rows.num_scored(rows), 1)
+        tally = Tally()
+        for piece in split_by_tokens(rows, lambda row: int(self.rows.lengths[row]), self.settings.max_tokens_per_batch):
+            loss = self.learner.loss(self.rows.pack(piece))
+            (loss.total / count).backward()  # type: ignore[no-untyped-call]
+            tally.add(loss)
+        return tally
+
+    def _refuse_nonsense(self, loss: float, norm: float) -> None:
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingFailed(
+                f"training diverged at step {self.progress.step}: loss {loss}, gradient norm {norm}",
+                hint="Lower learning_rate, or use dtype=float32.",
+            )
+
+    def _step_event(self, metrics: Metrics, rate: float, norm: float) -> StepEvent:
+        since, first_step, first_tokens = self._started
+        seconds = max(time.monotonic() - since, 1e-9)
+        seconds_per_step = seconds / (self.progress.step - first_step)
+        return StepEvent(
+            step=self.progress.step,
+            total_steps=self.total_steps,
+            epoch=self.progress.step / self.steps_per_epoch,
+            loss=metrics.loss,
+            token_accuracy=metrics.token_accuracy,
+            learning_rate=rate,
+            gradient_norm=norm,
+            tokens_per_second=(self.progress.trained_tokens - first_tokens) / seconds,
+            seconds_left=seconds_per_step * (self.total_steps - self.progress.step),
+        )
+
+    def _is_evaluation(self, place: int) -> bool:
+        parts = min(self.settings.evaluations_per_epoch, self.steps_per_epoch)
+        return place + 1 in {math.ceil(self.steps_per_epoch * part / parts) for part in range(1, parts + 1)}
+
+    def _evaluate(self) -> None:
+        progress = self.progress
+        progress.train, progress.since_evaluation = progress.since_evaluation, Tally()
+        if self.validation is None:
+            return
+        progress.validation = self._score(self.validation)
+        train, validation = progress.train.metrics(), progress.validation.metrics()
+        is_best = validation.loss < progress.best_loss
+        if is_best:
+            progress.best_loss, progress.best_step, self.best = validation.loss, progress.step, self.learner.snapshot()
+        epoch = progress.step / self.steps_per_epoch
+        self.emit(EvaluationEvent(step=progress.step, epoch=epoch, train=train, validation=validation, is_best=is_best))
+        self._consider_stopping(validation.loss)
+
+    @torch.no_grad()
+    def _score(self, rows: EncodedRows) -> Tally:
+        self.learner.train_mode(False)
+        tally = Tally()
+        for piece in split_by_tokens(
+            range(len(rows)), lambda row: int(rows.lengths[row]), self.settings.max_tokens_per_batch
+        ):
+            tally.add(self.learner.loss(rows.pack(piece)))
+        return tally
+
+    def _consider_stopping(self, loss: float) -> None:
+        stopping, progress = self.settings.early_stopping, self.progress
+        if loss < progress.reference_loss - stopping.threshold:
+            progress.reference_loss, progress.num_without_improvement = loss, 0
+            return
+        progress.num_without_improvement += 1
+        if stopping.patience and progress.num_without_improvement >= stopping.patience:
+            progress.is_stopped = True
+            self.emit(MessageEvent(text=self._stop_sentence(), code="early_stop"))
+
+    def _stop_sentence(self) -> str:
+        progress, threshold = self.progress, self.settings.early_stopping.threshold
+        return (
+            f"stopped early at step {progress.step} of {self.total_steps}: validation loss has not fallen by {threshold} "
+            f"in {progress.num_without_improvement} evaluations; the best was {progress.best_loss:.4f} at step {progress.best_step}"
+        )
+
+    def _save(self) -> None:
+        random = torch.get_rng_state()
+        self.checkpoints.save(
+            {"progress": asdict(self.progress), "learner": self.learner.state(), "random": random, "best": self.best}
+        )
+
+    def _resume(self) -> None:
+        if state := self.checkpoints.load():
+            self.progress = Progress.restored(state["progress"])
+            self.learner.restore(state["learner"])
+            self.best = state["best"]
+            torch.set_rng_state(state["random"])
+            self.emit(MessageEvent(text=f"resumed at step {self.progress.step} of {self.total_steps}", code="resumed"))

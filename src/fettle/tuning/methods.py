@@ -1,0 +1,153 @@
+"""What is trained: an adapter on chosen sites, or all weights. Each way makes a learner and writes what it has learned."""
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fettle.adapters.adapter import Adapter, fresh
+from fettle.adapters.bank import AdapterBank
+from fettle.adapters.files import save_adapter
+from fettle.adapters.inject import choose, inject
+from fettle.adapters.kinds.base import AdapterConfig
+from fettle.adapters.methods import METHODS
+from fettle.data.packing import Batch
+from fettle.errors import InvalidInput
+from fettle.models.decoder import Decoder
+from fettle.models.loading import load_decoder, save_decoder
+from fettle.tuning.learner import Learner
+from fettle.tuning.objectives import Loss
+from fettle.tuning.objectives.next_token import next_token
+from fettle.types.tuning import Hyperparameters, TuningSpec
+
+
+class Trainee(ABC):
+    """A model with the part of it that is trained."""
+
+    decoder: Decoder
+    compute_dtype: torch.dtype
+
+    @property
+    @abstractmethod
+    def parameters(self) -> dict[str, Tensor]:
+        """What is trained, by name."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Loss:
+        """The loss of a batch."""
+
+    @abstractmethod
+    def train_mode(self, is_training: bool) -> None:  # noqa: FBT001
+        """Switch dropout."""
+
+    @abstractmethod
+    def write(self, folder: Path, *, base: Path, name: str) -> None:
+        """Write what was learned as files that can be served."""
+
+    def learner(self, settings: Hyperparameters, rate: float) -> Learner:
+        """The learner that the loop trains."""
+        values = list(self.parameters.values())
+        optimizer = torch.optim.AdamW(
+            values, lr=rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99), fused=True
+        )
+        return Learner(self.parameters, self.loss, [optimizer], self.train_mode)
+
+    def arithmetic(self) -> AbstractContextManager[object]:
+        """Matrix products in the compute type; sums and the loss in float32."""
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.compute_dtype == torch.bfloat16)
+
+
+class AdapterTrainee(Trainee):
+    """A frozen base with one adapter in slot 0."""
+
+    def __init__(
+        self, base: Path, kind: str, config: AdapterConfig, settings: Hyperparameters, dtype: torch.dtype
+    ) -> None:
+        # A frozen base needs no float32 copy: it is kept in the type it is computed in.
+        self.decoder, self.compute_dtype = load_decoder(base, dtype=dtype), dtype
+        self.bank = AdapterBank()
+        last = last_layer(settings, self.decoder.config.num_layers)
+        sites = choose(
+            inject(self.decoder, self.bank), config.target_modules, lambda n: settings.first_layer <= n <= last
+        )
+        self.adapter = fresh(kind, config, sites, seed=settings.seed)
+        self.slot = self.bank.add(self.adapter)
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """The adapter's."""
+        return self.adapter.named_parameters()
+
+    def loss(self, batch: Batch) -> Loss:
+        """All tokens through the adapter's slot."""
+        with self.arithmetic(), self.bank.route([(self.slot, len(batch.tokens))]):
+            return next_token(self.decoder, batch)
+
+    def train_mode(self, is_training: bool) -> None:  # noqa: FBT001
+        """Switch the adapter's dropout."""
+        self.bank.is_training = is_training
+
+    def write(self, folder: Path, *, base: Path, name: str) -> None:  # noqa: ARG002
+        """PEFT's adapter files."""
+        save_adapter(folder, Adapter(self.adapter.kind, self.adapter.config, self.adapter.sites), base=name)
+
+
+class FullTrainee(Trainee):
+    """All weights of the layers in range, and with all layers the embeddings and the head too."""
+
+    def __init__(self, base: Path, settings: Hyperparameters, dtype: torch.dtype) -> None:
+        self.decoder, self.compute_dtype = load_decoder(base, dtype=torch.float32), dtype
+        last = last_layer(settings, self.decoder.config.num_layers)
+        is_whole = settings.first_layer == 0 and last == self.decoder.config.num_layers - 1
+        part = self.decoder if is_whole else self.decoder.model.layers[settings.first_layer : last + 1]
+        chosen = {id(value) for value in part.parameters()}
+        self._parameters = {n: p.requires_grad_() for n, p in self.decoder.named_parameters() if id(p) in chosen}
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """The chosen weights."""
+        return dict(self._parameters)
+
+    def loss(self, batch: Batch) -> Loss:
+        """The plain model's."""
+        with self.arithmetic():
+            return next_token(self.decoder, batch)
+
+    def train_mode(self, is_training: bool) -> None:  # noqa: FBT001
+        """There is no dropout."""
+
+    def write(self, folder: Path, *, base: Path, name: str) -> None:  # noqa: ARG002
+        """A whole model folder."""
+        save_decoder(self.decoder, folder, like=base)
+
+
+def trainee_for(spec: TuningSpec, base: Path, dtype: torch.dtype) -> Trainee:
+    """What the spec's method trains, on the model in `base`.
+
+    Raises:
+        NotFound: no such method.
+        InvalidInput: settings of the adapter or the layer range do not fit the model.
+    """
+    method = METHODS[spec.method]
+    config = method.adapter_config(spec.adapter)
+    if method.kind is None or config is None:
+        return FullTrainee(base, spec.hyperparameters, dtype)
+    return AdapterTrainee(base, method.kind, config, spec.hyperparameters, dtype)
+
+
+def last_layer(settings: Hyperparameters, num_layers: int) -> int:
+    """The highest layer that is trained.
+
+    Raises:
+        InvalidInput: the range is empty or leaves the model.
+    """
+    last = num_layers - 1 if settings.last_layer is None else settings.last_layer
+    if not settings.first_layer <= last < num_layers:
+        raise InvalidInput(
+            f"layers {settings.first_layer} to {last} are no range of this model",
+            hint=f"It has layers 0 to {num_layers - 1}.",
+            param="last_layer",
+        )
+    return last
