@@ -2,8 +2,9 @@
 
     python -m pocket.mixture --out /tmp/pocket-data --tokens 60000000 --seed 17
 
-For each of `train`, `valid_prose` and `valid_tasks`: `<set>.tokens.npy` (uint16, all documents one after another),
-`<set>.lengths.npy` (int32, tokens per document) and `<set>.scored.npy` (uint8, 1 where the token is a target of the loss).
+For each of `train`, `valid_prose` and `valid_tasks`: `<set>.tokens.npy` (uint16, the documents one after another),
+`<set>.lengths.npy` (int32, tokens per document) and `<set>.scored.npy` (uint8, 1 where the token itself is a target of
+the loss, to be predicted from those before it).
 """
 
 import argparse
@@ -22,7 +23,7 @@ from tokenizers import Tokenizer
 
 from pocket.prose import Passages, documents, novel_files, read_novel
 from pocket.tasks import any_row
-from pocket.tokenizer import ASSISTANT, CONTEXT_LENGTH, END, END_OF_TEXT, render
+from pocket.tokenizer import ASSISTANT, CONTEXT_LENGTH, END, END_OF_TEXT, render, token_id
 
 PROSE_SHARE = 0.3
 ANSWERS_ONLY_SHARE = 0.75
@@ -92,22 +93,24 @@ def build(part: Part) -> Documents:
 
 def _add_prose(found: Documents, tokenizer: Tokenizer, texts: Iterator[str], num_tokens: int) -> None:
     """Append prose until it has `num_tokens` tokens; every token is a target."""
-    end = tokenizer.token_to_id(END_OF_TEXT)
+    end = token_id(tokenizer, END_OF_TEXT)
     while found.counts["prose"] < num_tokens:
         for encoding in tokenizer.encode_batch(list(islice(texts, BATCH_SIZE))):
+            if found.counts["prose"] >= num_tokens:
+                return
             ids = [*encoding.ids[: CONTEXT_LENGTH - 1], end]
             found.add("prose", ids, np.ones(len(ids), dtype=np.uint8))
 
 
 def _add_tasks(found: Documents, tokenizer: Tokenizer, source: Passages, rng: random.Random, num_tokens: int) -> None:
     """Append task rows until they have `num_tokens` tokens; a row over the context is left out."""
-    assistant, end = tokenizer.token_to_id(ASSISTANT), tokenizer.token_to_id(END)
+    assistant, end = token_id(tokenizer, ASSISTANT), token_id(tokenizer, END)
     size = 0
     while size < num_tokens:
         batch = [any_row(rng, source) for _ in range(BATCH_SIZE)]
         for (theme, _), encoding in zip(batch, tokenizer.encode_batch([render(row) for _, row in batch]), strict=True):
             ids = encoding.ids
-            if len(ids) > CONTEXT_LENGTH:
+            if len(ids) > CONTEXT_LENGTH or size >= num_tokens:
                 continue
             mask = answer_mask(ids, assistant, end)
             found.add(theme, ids, mask if rng.random() < ANSWERS_ONLY_SHARE else np.ones_like(mask))

@@ -50,7 +50,7 @@ def _is_prose(paragraph: str) -> bool:
 def documents(novels: list[Novel], rng: random.Random, chars_per_token: float = 3.6) -> Iterator[str]:
     """Endless windows of consecutive paragraphs: most of 200 to 500 tokens, a fifth of nearly 1,000."""
     while True:
-        novel = rng.choices(novels, weights=[len(novel) for novel in novels])[0]
+        novel: Novel = rng.choices(novels, weights=[len(novel) for novel in novels])[0]
         yield from _windows(novel, rng, chars_per_token)
 
 
@@ -90,7 +90,7 @@ class Passages:
         self.paragraphs = rng.sample(every, min(num_paragraphs, len(every)))
         sentences = (s for p in self.paragraphs for s in _SENTENCE_END.split(p))
         self.sentences = [s for s in (tidy(s) for s in sentences) if 20 < len(s) < 220 and s.count(" ") > 3]
-        counts = Counter(word for sentence in self.sentences for word in _WORD.findall(sentence))
+        counts: Counter[str] = Counter(word for sentence in self.sentences for word in _WORD.findall(sentence))
         lower = (word for word, count in counts.items() if count > 1 and word.islower() and 2 < len(word) < 13)
         self.vocabulary = sorted(lower)
         self.common = [word for word, _ in counts.most_common(2500) if word.islower() and len(word) > 2]

@@ -1,8 +1,9 @@
 """The base model's tokenizer: byte-level BPE whose words split alike with and without a space before them.
 
-Two stages. First the merges inside words are learned, with spaces apart; then the most frequent first pieces of words get a
-form with the space attached, as the last merges. So " Korvath" is " Kor" + "vath" wherever "Korvath" is "Kor" + "vath", and a
-model that copies a word to behind a quotation mark has one small step to learn for each piece, not a new spelling.
+Two stages. First the merges inside words are learned, with spaces apart; then the most frequent first pieces of words
+get a form with the space attached, as the last merges. So " Korvath" is " Kor" + "vath" wherever "Korvath" is "Kor" +
+"vath", and a model that copies a word to behind a quotation mark has one small step to learn for each piece, not a new
+spelling.
 
     python -m pocket.tokenizer --corpus /tmp/corpus --out pocket/tokenizer
 """
@@ -12,6 +13,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -70,7 +72,9 @@ def _train_core(sample: list[str], num_core: int) -> Tokenizer:
     """The merges inside words and inside punctuation."""
     core = _assemble(models.BPE(), CORE_PATTERN)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    core.train_from_iterator(sample, trainers.BpeTrainer(vocab_size=num_core, initial_alphabet=alphabet, show_progress=False))
+    core.train_from_iterator(
+        sample, trainers.BpeTrainer(vocab_size=num_core, initial_alphabet=alphabet, show_progress=False)
+    )
     return core
 
 
@@ -79,7 +83,7 @@ def _after_space(core: Tokenizer, sample: list[str]) -> list[str]:
     counts: Counter[str] = Counter()
     for encoding in core.encode_batch(sample):
         tokens = encoding.tokens
-        counts.update(after for token, after in zip(tokens, tokens[1:], strict=False) if token == SPACE)
+        counts.update(after for token, after in pairwise(tokens) if token == SPACE)
     # A digit, a special mark of white space or another space never follows a space within one piece.
     return [piece for piece, _ in counts.most_common() if not piece[0].isdigit() and piece[0] not in "ĠĊĉč"]
 
@@ -88,13 +92,18 @@ def _assemble(model: models.BPE, pattern: str) -> Tokenizer:
     """A byte-level tokenizer around `model` that first splits by `pattern`."""
     tokenizer = Tokenizer(model)
     split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
-    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    tokenizer.decoder = decoders.ByteLevel()
     if model.token_to_id(END) is not None:
         tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
     return tokenizer
+
+
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """The id of a token that the vocabulary has."""
+    return int(tokenizer.get_vocab()[token])
 
 
 def spaced_pairs(tokenizer: Tokenizer) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ from pocket.tasks import (
     editing,
     extraction,
     instructions,
+    judgement,
     patterns,
     questions,
 )
@@ -28,10 +29,11 @@ class Theme:
 
 
 THEMES: dict[str, Theme] = {
-    "copying": Theme(copying.row, 17),
+    "copying": Theme(copying.row, 18),
     "editing": Theme(editing.row, 8),
-    "extraction": Theme(extraction.row, 30),
-    "classification": Theme(classification.row, 10),
+    "extraction": Theme(extraction.row, 28),
+    "judgement": Theme(judgement.row, 6),
+    "classification": Theme(classification.row, 11),
     "patterns": Theme(patterns.row, 10),
     "questions": Theme(questions.row, 10),
     "dialogue": Theme(dialogue.row, 7),

@@ -31,15 +31,19 @@ def _lines(rng: random.Random, record: dict[str, str]) -> str:
 
 def _lines_to_json(rng: random.Random, source: Passages) -> Row:
     record = _record(rng, source)
-    asked = rng.choice(["Convert to JSON.", "Make a JSON object of this.", "Write these fields as JSON.", "to JSON", "As JSON please."])
+    asked = rng.choice(
+        ["Convert to JSON.", "Make a JSON object of this.", "Write these fields as JSON.", "to JSON", "As JSON please."]
+    )
     return compose(rng, asked, _lines(rng, record), as_json(record))
 
 
 def _json_to_lines(rng: random.Random, source: Passages) -> Row:
     record = _record(rng, source)
     asked, shape, end = rng.choice([
-        ("Write each field as 'key: value' on its own line.", "{}: {}", "\n"), ("Write as key=value pairs, separated by semicolons.", "{}={}", "; "),
-        ("Make a bulleted list of the fields.", "- {}: {}", "\n"), ("Turn into a table with | between key and value.", "{} | {}", "\n"),
+        ("Write each field as 'key: value' on its own line.", "{}: {}", "\n"),
+        ("Write as key=value pairs, separated by semicolons.", "{}={}", "; "),
+        ("Make a bulleted list of the fields.", "- {}: {}", "\n"), ("Turn into a table with | between key and value.",
+        "{} | {}", "\n"),
     ])  # fmt: skip
     return compose(rng, asked, as_json(record), end.join(shape.format(key, value) for key, value in record.items()))
 
@@ -49,7 +53,9 @@ def _csv_to_json(rng: random.Random, source: Passages) -> Row:
     mark = rng.choice([",", ", ", ";", "\t", " | "])
     keys, values = mark.join(record), mark.join(record.values())
     if rng.random() < 0.5:
-        asked = rng.choice(["Turn the CSV into JSON.", "The first line names the fields. Give the second as JSON.", "CSV to JSON"])
+        asked = rng.choice(
+            ["Turn the CSV into JSON.", "The first line names the fields. Give the second as JSON.", "CSV to JSON"]
+        )
         return compose(rng, asked, f"{keys}\n{values}", as_json(record))
     return compose(rng, f"The columns are {', '.join(record)}. Write the line as JSON.", values, as_json(record))
 
@@ -58,7 +64,9 @@ def _json_to_csv(rng: random.Random, source: Passages) -> Row:
     record = _record(rng, source, 2, 5)
     if rng.random() < 0.5:
         return compose(rng, "Write the values as one CSV line.", as_json(record), ",".join(record.values()))
-    return compose(rng, "Convert to CSV with a header line.", as_json(record), f"{','.join(record)}\n{','.join(record.values())}")
+    return compose(
+        rng, "Convert to CSV with a header line.", as_json(record), f"{','.join(record)}\n{','.join(record.values())}"
+    )
 
 
 def _pick_keys(rng: random.Random, source: Passages) -> Row:
@@ -66,7 +74,9 @@ def _pick_keys(rng: random.Random, source: Passages) -> Row:
     record = _record(rng, source, 3, 6)
     kept = [key for key in record if rng.random() < 0.5] or [next(iter(record))]
     if rng.random() < 0.5:
-        return compose(rng, f"Keep only the keys {', '.join(kept)}.", as_json(record), as_json({key: record[key] for key in kept}))
+        return compose(
+            rng, f"Keep only the keys {', '.join(kept)}.", as_json(record), as_json({key: record[key] for key in kept})
+        )
     old, new = rng.choice(list(record)), e.made_up(rng)
     renamed = {new if key == old else key: value for key, value in record.items()}
     return compose(rng, f'Rename the key "{old}" to "{new}".', as_json(record), as_json(renamed))
@@ -76,7 +86,9 @@ def _value_of(rng: random.Random, source: Passages) -> Row:
     record = _record(rng, source, 3, 6)
     key = rng.choice(list(record))
     nested = rng.choice([record, {rng.choice(["data", "item", "record"]): record}])
-    return compose(rng, rng.choice([f'What is "{key}"?', f"Value of {key}?", f"Read out {key}."]), as_json(nested), record[key])
+    return compose(
+        rng, rng.choice([f'What is "{key}"?', f"Value of {key}?", f"Read out {key}."]), as_json(nested), record[key]
+    )
 
 
 _SENTENCES: list[tuple[str, list[str]]] = [
@@ -92,8 +104,10 @@ _SENTENCES: list[tuple[str, list[str]]] = [
     ("{title} is a book by {name}.", ["title", "name"]),
 ]
 _MAKERS: dict[str, e.Maker] = {
-    "name": e.person, "city": e.city, "origin": e.city, "job": e.listed("job"), "date": e.date, "amount": e.amount, "year": e.year,
-    "company": e.company, "item": e.product, "color": e.listed("color"), "time": e.clock, "artist": e.artist, "title": e.title,
+    "name": e.person, "city": e.city, "origin": e.city, "job": e.listed("job"), "date": e.date, "amount": e.amount,
+    "year": e.year,
+    "company": e.company, "item": e.product, "color": e.listed("color"), "time": e.clock, "artist": e.artist,
+    "title": e.title,
     "code": e.code, "email": e.email, "address": e.address,
 }  # fmt: skip
 
@@ -108,23 +122,31 @@ def _sentence(rng: random.Random, source: Passages) -> Row:
         return compose(rng, f"Write a sentence like: {example}", as_json(record), sentence)
     if rng.random() < 0.5:
         keys = rng.sample(keys, len(keys))
-    return compose(rng, f"Write this as JSON with the keys {', '.join(keys)}.", sentence, as_json({key: record[key] for key in keys}))
+    return compose(
+        rng,
+        f"Write this as JSON with the keys {', '.join(keys)}.",
+        sentence,
+        as_json({key: record[key] for key in keys}),
+    )
 
 
-def _date(rng: random.Random, source: Passages) -> Row:
+def _date(rng: random.Random, _source: Passages) -> Row:
     """A date in a named form."""
     number, day, year = rng.randint(1, 12), rng.randint(1, 28), rng.randint(1950, 2034)
     month = names.MONTHS[number - 1]
     forms = {
-        "YYYY-MM-DD": f"{year}-{number:02}-{day:02}", "DD.MM.YYYY": f"{day:02}.{number:02}.{year}", "day month year": f"{day} {month} {year}",
+        "YYYY-MM-DD": f"{year}-{number:02}-{day:02}", "DD.MM.YYYY": f"{day:02}.{number:02}.{year}",
+        "day month year": f"{day} {month} {year}",
         "Month day, year": f"{month} {day}, {year}", "DD/MM/YYYY": f"{day:02}/{number:02}/{year}",
     }  # fmt: skip
     wanted = rng.choice(list(forms))
     given = rng.choice([form for form in forms if form not in (wanted, "DD/MM/YYYY")])
-    return compose(rng, rng.choice([f"Write the date as {wanted}.", f"Convert the date to {wanted}."]), forms[given], forms[wanted])
+    return compose(
+        rng, rng.choice([f"Write the date as {wanted}.", f"Convert the date to {wanted}."]), forms[given], forms[wanted]
+    )
 
 
-def _clock(rng: random.Random, source: Passages) -> Row:
+def _clock(rng: random.Random, _source: Passages) -> Row:
     hour, minute = rng.randint(0, 23), rng.randint(0, 59)
     long, short = f"{hour:02}:{minute:02}", f"{(hour - 1) % 12 + 1}:{minute:02} {'am' if hour < 12 else 'pm'}"
     if rng.random() < 0.5:
@@ -149,7 +171,12 @@ def _table(rng: random.Random, source: Passages) -> Row:
     mark = rng.choice([",", " | ", "; "])
     text = "\n".join([mark.join(slots), *(mark.join(record.values()) for record in rows)])
     if rng.random() < 0.6:
-        return compose(rng, rng.choice(["Convert the table to a JSON list.", "Give all rows as JSON objects in a list."]), text, as_json(rows))
+        return compose(
+            rng,
+            rng.choice(["Convert the table to a JSON list.", "Give all rows as JSON objects in a list."]),
+            text,
+            as_json(rows),
+        )
     at = rng.randrange(len(rows))
     ask = f"In the row where {slots[0]} is {rows[at][slots[0]]}, what is {slots[1]}?"
     if sum(record[slots[0]] == rows[at][slots[0]] for record in rows) > 1:
@@ -158,6 +185,7 @@ def _table(rng: random.Random, source: Passages) -> Row:
 
 
 _WAYS: list[Callable[[random.Random, Passages], Row]] = [
-    _lines_to_json, _lines_to_json, _lines_to_json, _json_to_lines, _csv_to_json, _csv_to_json, _json_to_csv, _pick_keys, _value_of,
+    _lines_to_json, _lines_to_json, _lines_to_json, _json_to_lines, _csv_to_json, _csv_to_json, _json_to_csv,
+    _pick_keys, _value_of,
     _sentence, _sentence, _date, _clock, _name_order, _table,
 ]  # fmt: skip

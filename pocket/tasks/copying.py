@@ -11,7 +11,8 @@ from pocket.tasks.rows import Row, as_json, bullet_list, compose
 _NTH = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"]
 _ANYTHING: list[entities.Maker] = [
     entities.code, entities.person, entities.title, entities.email, entities.city, entities.product, entities.amount,
-    entities.date, entities.phone, entities.address, entities.company, entities.artist, entities.phrase, entities.playlist,
+    entities.date, entities.phone, entities.address, entities.company, entities.artist, entities.phrase,
+    entities.playlist,
 ]  # fmt: skip
 
 
@@ -34,13 +35,25 @@ def row(rng: random.Random, source: Passages) -> Row:
 
 
 def _repeat(rng: random.Random, source: Passages) -> Row:
-    text = rng.choice([
+    makers: list[Callable[[], str]] = [
         lambda: source.sentence(rng), lambda: " ".join(_words(rng, source)), lambda: anything(rng, source),
         lambda: ", ".join(anything(rng, source) for _ in range(rng.randint(2, 5))),
         lambda: bullet_list(rng, [anything(rng, source) for _ in range(rng.randint(2, 5))]),
-    ])()  # fmt: skip
-    asked = rng.choice(["Repeat this exactly.", "Say this again, word for word.", "Copy the text.", "Echo:", "Write the same text.",
-                        "Give this back unchanged.", "Return the input as it is.", "Repeat after me:", "Type this out again."])  # fmt: skip
+    ]  # fmt: skip
+    text = rng.choice(makers)()
+    asked = rng.choice(
+        [
+            "Repeat this exactly.",
+            "Say this again, word for word.",
+            "Copy the text.",
+            "Echo:",
+            "Write the same text.",
+            "Give this back unchanged.",
+            "Return the input as it is.",
+            "Repeat after me:",
+            "Type this out again.",
+        ]
+    )
     return compose(rng, asked, text, text)
 
 
@@ -48,12 +61,17 @@ def _quoted(rng: random.Random, source: Passages) -> Row:
     """The span in quotation marks, or between other marks, within a sentence."""
     span = anything(rng, source) if rng.random() < 0.6 else source.span(rng, 2, 9)
     left, right, name = rng.choice([
-        ('"', '"', "in quotation marks"), ("[", "]", "in square brackets"), ("(", ")", "in parentheses"), ("<b>", "</b>", "in bold"),
-        ("**", "**", "between the stars"), ("{", "}", "in braces"), ("<<", ">>", "between << and >>"), ("_", "_", "underlined"),
-        ("START ", " END", "between START and END"), ("<q>", "</q>", "inside the q tag"), ("|", "|", "between the bars"),
+        ('"', '"', "in quotation marks"), ("[", "]", "in square brackets"), ("(", ")", "in parentheses"), ("<b>",
+        "</b>", "in bold"),
+        ("**", "**", "between the stars"), ("{", "}", "in braces"), ("<<", ">>", "between << and >>"), ("_", "_",
+        "underlined"),
+        ("START ", " END", "between START and END"), ("<q>", "</q>", "inside the q tag"), ("|", "|",
+        "between the bars"),
     ])  # fmt: skip
     before, after = source.span(rng, 2, 10), source.span(rng, 2, 10)
-    asked = rng.choice([f"What is {name}?", f"Copy the words {name}.", f"Return only the part {name}.", f"Find the text {name}."])
+    asked = rng.choice(
+        [f"What is {name}?", f"Copy the words {name}.", f"Return only the part {name}.", f"Find the text {name}."]
+    )
     return compose(rng, asked, f"{before} {left}{span}{right} {after}", span)
 
 
@@ -63,7 +81,9 @@ def _nth_word(rng: random.Random, source: Passages) -> Row:
     where = rng.choice([_NTH[at], _NTH[at], ordinal(at + 1)])
     if rng.random() < 0.25:
         at, where = len(words) - 1, "last"
-    asked = rng.choice([f"What is the {where} word?", f"Give the {where} word.", f"Return the {where} word only.", f"{where} word:"])
+    asked = rng.choice(
+        [f"What is the {where} word?", f"Give the {where} word.", f"Return the {where} word only.", f"{where} word:"]
+    )
     return compose(rng, asked, " ".join(words), words[at])
 
 
@@ -90,7 +110,9 @@ def _sentence_of(rng: random.Random, source: Passages) -> Row:
     sentences = [source.sentence(rng, 110) for _ in range(rng.randint(2, 5))]
     at = rng.choice([0, len(sentences) - 1, rng.randrange(len(sentences))])
     where = "last" if at == len(sentences) - 1 else _NTH[at]
-    asked = rng.choice([f"Quote the {where} sentence.", f"What does the {where} line say?", f"Copy the {where} sentence exactly."])
+    asked = rng.choice(
+        [f"Quote the {where} sentence.", f"What does the {where} line say?", f"Copy the {where} sentence exactly."]
+    )
     return compose(rng, asked, "\n".join(sentences), sentences[at])
 
 
@@ -102,7 +124,13 @@ def _line_with(rng: random.Random, source: Passages) -> Row:
     words = [word.strip(".,;:!?") for word in lines[at].split(" ")]
     rare = [word for word in words if len(word) > 4 and word not in others] or [lines[at].split(" ")[0]]
     word = rng.choice(rare)
-    asked = rng.choice([f'Which line contains "{word}"?', f"Copy the line with the word {word}.", f'Find the sentence that has "{word}".'])
+    asked = rng.choice(
+        [
+            f'Which line contains "{word}"?',
+            f"Copy the line with the word {word}.",
+            f'Find the sentence that has "{word}".',
+        ]
+    )
     return compose(rng, asked, "\n".join(lines), lines[at])
 
 
@@ -135,7 +163,9 @@ def _find_kind(rng: random.Random, source: Passages) -> Row:
     value = make(rng, source)
     words = source.span(rng, 6, 16).split(" ")
     at = rng.randint(1, len(words) - 1)
-    asked = rng.choice([f"Find the {kind}.", f"Which {kind} is in the text?", f"Extract the {kind} only.", f"Copy the {kind}."])
+    asked = rng.choice(
+        [f"Find the {kind}.", f"Which {kind} is in the text?", f"Extract the {kind} only.", f"Copy the {kind}."]
+    )
     return compose(rng, asked, " ".join([*words[:at], value, *words[at:]]), value)
 
 
@@ -151,6 +181,7 @@ def _several(rng: random.Random, source: Passages) -> Row:
 
 
 _WAYS: list[Callable[[random.Random, Passages], Row]] = [
-    _repeat, _repeat, _quoted, _quoted, _nth_word, _nth_line, _first_words, _sentence_of, _line_with, _value_of, _value_of,
+    _repeat, _repeat, _quoted, _quoted, _nth_word, _nth_line, _first_words, _sentence_of, _line_with, _value_of,
+    _value_of,
     _after_word, _find_kind, _find_kind, _several,
 ]  # fmt: skip

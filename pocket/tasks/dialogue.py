@@ -9,22 +9,49 @@ from pocket.tasks import names
 from pocket.tasks.rows import Message, Row, as_json, message
 
 _DETAILS: list[tuple[str, e.Maker, list[str], list[str]]] = [
-    ("name", e.person, ["my name is {}", "i'm {}", "this is {}", "{} here", "My name is {}."], ["What is my name?", "who am i?", "what's my name"]),
-    ("order number", e.code, ["my order number is {}", "it's order {}", "the order is {}", "Order {}."], ["What was my order number?", "which order was it?"]),
-    ("city", e.city, ["i live in {}", "I am in {}", "i'm calling from {}", "we are based in {}"], ["Where do I live?", "which city am i in?"]),
-    ("e-mail", e.email, ["my email is {}", "you can write to {}", "E-mail: {}"], ["What is my e-mail address?", "which email did i give you?"]),
-    ("product", e.product, ["it's about the {}", "i bought a {}", "my {} is broken"], ["Which product is this about?", "what did i buy?"]),
-    ("date", e.date, ["i need it by {}", "the date is {}", "it happened on {}"], ["Which date did I say?", "when was it?"]),
-    ("amount", e.amount, ["i paid {}", "it cost {}", "they charged me {}"], ["How much was it?", "what amount did i mention?"]),
-    ("company", e.company, ["i work at {}", "I am with {}", "my firm is {}"], ["Where do I work?", "which company is mine?"]),
-    ("color", e.listed("color"), ["my favourite color is {}", "i like {} best", "make it {}"], ["What is my favourite color?", "which color did i say?"]),
-    ("dish", e.listed("dish"), ["i want the {}", "i'll have {}", "my usual is {}"], ["What did I order?", "which dish do i want?"]),
-    ("pet", e.listed("animal"), ["i have a {}", "my pet is a {}", "we keep a {}"], ["Which pet do I have?", "what animal do i keep?"]),
-    ("phone", e.phone, ["my number is {}", "call me on {}", "Phone: {}"], ["What is my phone number?", "which number did i give?"]),
+    ("name", e.person, ["my name is {}", "i'm {}", "this is {}", "{} here", "My name is {}."], ["What is my name?",
+    "who am i?", "what's my name"]),
+    ("order number", e.code, ["my order number is {}", "it's order {}", "the order is {}", "Order {}."],
+    ["What was my order number?", "which order was it?"]),
+    ("city", e.city, ["i live in {}", "I am in {}", "i'm calling from {}", "we are based in {}"], ["Where do I live?",
+    "which city am i in?"]),
+    ("e-mail", e.email, ["my email is {}", "you can write to {}", "E-mail: {}"], ["What is my e-mail address?",
+    "which email did i give you?"]),
+    ("product", e.product, ["it's about the {}", "i bought a {}", "my {} is broken"], ["Which product is this about?",
+    "what did i buy?"]),
+    ("date", e.date, ["i need it by {}", "the date is {}", "it happened on {}"], ["Which date did I say?",
+    "when was it?"]),
+    ("amount", e.amount, ["i paid {}", "it cost {}", "they charged me {}"], ["How much was it?",
+    "what amount did i mention?"]),
+    ("company", e.company, ["i work at {}", "I am with {}", "my firm is {}"], ["Where do I work?",
+    "which company is mine?"]),
+    ("color", e.listed("color"), ["my favourite color is {}", "i like {} best", "make it {}"],
+    ["What is my favourite color?", "which color did i say?"]),
+    ("dish", e.listed("dish"), ["i want the {}", "i'll have {}", "my usual is {}"], ["What did I order?",
+    "which dish do i want?"]),
+    ("pet", e.listed("animal"), ["i have a {}", "my pet is a {}", "we keep a {}"], ["Which pet do I have?",
+    "what animal do i keep?"]),
+    ("phone", e.phone, ["my number is {}", "call me on {}", "Phone: {}"], ["What is my phone number?",
+    "which number did i give?"]),
 ]  # fmt: skip
-_ACKNOWLEDGE = ["Thank you.", "Noted.", "OK.", "I see.", "Got it.", "Thanks, I have noted that.", "All right.", "Understood."]
-_FILLER = [("hello", "Hello! How can I help?"), ("hi there", "Hello! How can I help?"), ("good morning", "Good morning!"),
-           ("thanks", "You are welcome."), ("are you there?", "Yes, I am here."), ("can you help me?", "Yes, of course.")]  # fmt: skip
+_ACKNOWLEDGE = [
+    "Thank you.",
+    "Noted.",
+    "OK.",
+    "I see.",
+    "Got it.",
+    "Thanks, I have noted that.",
+    "All right.",
+    "Understood.",
+]
+_FILLER = [
+    ("hello", "Hello! How can I help?"),
+    ("hi there", "Hello! How can I help?"),
+    ("good morning", "Good morning!"),
+    ("thanks", "You are welcome."),
+    ("are you there?", "Yes, I am here."),
+    ("can you help me?", "Yes, of course."),
+]
 
 
 def row(rng: random.Random, source: Passages) -> Row:
@@ -50,13 +77,18 @@ def _recall(rng: random.Random, source: Passages) -> Row:
         value, questions = told[name]
         shape = rng.choice(["{v}", "{v}", "Your {n} is {v}.", "You said {v}."])
         asked = rng.choice(questions) + {"{v}": rng.choice(["", " Just the answer."])}.get(shape, "")
-        turns += _turns(asked, "{v}".format(v=value) if shape == "{v}" else shape.format(n=name, v=value))
+        turns += _turns(asked, f"{value}" if shape == "{v}" else shape.format(n=name, v=value))
     return _under_rule(rng, turns)
 
 
 def _under_rule(rng: random.Random, turns: Row) -> Row:
-    system = ["You are a helpful assistant.", "Be brief.", f"You are {rng.choice(names.FIRST)}, an assistant.", "Answer shortly.",
-              f"You help customers of {rng.choice(names.LAST)} {rng.choice(names.COMPANY_TAILS)}."]  # fmt: skip
+    system = [
+        "You are a helpful assistant.",
+        "Be brief.",
+        f"You are {rng.choice(names.FIRST)}, an assistant.",
+        "Answer shortly.",
+        f"You help customers of {rng.choice(names.LAST)} {rng.choice(names.COMPANY_TAILS)}.",
+    ]
     return [message("system", rng.choice(system)), *turns] if rng.random() < 0.4 else turns
 
 
@@ -64,8 +96,13 @@ def _collect(rng: random.Random, source: Passages) -> Row:
     """The assistant asks for details one by one and sums them up as JSON."""
     chosen = rng.sample(_DETAILS, rng.randint(2, 4))
     keys = [name.replace(" ", "_").replace("-", "") for name, *_ in chosen]
-    rule = rng.choice(["Ask for {k}, one at a time. Then give them as JSON.", "Collect {k}. At the end answer with a JSON object."])
-    turns = [message("system", rule.format(k=", ".join(keys))), message("user", rng.choice(["hello", "hi", "start", "i need help"]))]
+    rule = rng.choice(
+        ["Ask for {k}, one at a time. Then give them as JSON.", "Collect {k}. At the end answer with a JSON object."]
+    )
+    turns = [
+        message("system", rule.format(k=", ".join(keys))),
+        message("user", rng.choice(["hello", "hi", "start", "i need help"])),
+    ]
     values: dict[str, str] = {}
     for key, (name, make, ways, _) in zip(keys, chosen, strict=True):
         values[key] = make(rng, source)
@@ -78,7 +115,8 @@ def _rule_json(rng: random.Random, source: Passages) -> Row:
     """Every answer must have the form the system message sets."""
     key = rng.choice(["reply", "answer", "text", "message", "out", "say"])
     form, rule = rng.choice([
-        (f'{{"{key}": "%s"}}', f'Always answer as JSON with the key "{key}".'), ("%s", "Answer in as few words as you can."),
+        (f'{{"{key}": "%s"}}', f'Always answer as JSON with the key "{key}".'), ("%s",
+        "Answer in as few words as you can."),
         ("<%s>", "Put every answer in angle brackets."), ("Answer: %s", "Begin every reply with 'Answer: '."),
         (f"%s {key}", f"End each reply with the word {key}."), ("*%s*", "Put your answers between stars."),
     ])  # fmt: skip
@@ -95,7 +133,8 @@ def _small_question(rng: random.Random, source: Passages) -> tuple[str, str]:
     return rng.choice([
         (f"{name} lives in {city}. Where does {name} live?", city), (f"Repeat the word {word}.", word),
         (f"I am {name}. What am I called?", name), (f"I bought a {thing} in {city}. What did I buy?", thing),
-        (f"say {word}", word), (f"Which is a city, {city} or a {thing}?", city), (f"The code is {(c := e.code(rng, source))}. What is the code?", c),
+        (f"say {word}", word), (f"Which is a city, {city} or a {thing}?", city),
+        (f"The code is {(c := e.code(rng, source))}. What is the code?", c),
     ])  # fmt: skip
 
 
@@ -111,18 +150,30 @@ def _one_word(rng: random.Random, source: Passages) -> Row:
 
 def _earlier_turn(rng: random.Random, source: Passages) -> Row:
     """What was the first or the last thing that someone said."""
-    said = [source.sentence(rng, 70) if rng.random() < 0.5 else source.span(rng, 2, 6) for _ in range(rng.randint(2, 3))]
+    said = [
+        source.sentence(rng, 70) if rng.random() < 0.5 else source.span(rng, 2, 6) for _ in range(rng.randint(2, 3))
+    ]
     note = rng.choice(_ACKNOWLEDGE)
     turns = [m for text in said for m in _turns(text, note)]
-    question, answer = rng.choice([("What did I say first?", said[0]), ("Repeat my last message.", said[-1]),
-                                   ("what was my first message", said[0]), ("Say again what I just said.", said[-1])])  # fmt: skip
+    question, answer = rng.choice(
+        [
+            ("What did I say first?", said[0]),
+            ("Repeat my last message.", said[-1]),
+            ("what was my first message", said[0]),
+            ("Say again what I just said.", said[-1]),
+        ]
+    )
     return _under_rule(rng, [*turns, *_turns(question, answer)])
 
 
 def _memory(rng: random.Random, source: Passages) -> Row:
     """Words with agreed meanings."""
     pairs = {word: e.made_up(rng) for word in source.words(rng, rng.randint(2, 4))}
-    turns = [m for word, code in pairs.items() for m in _turns(rng.choice([f"{word} means {code}", f"call {word} {code}"]), "OK.")]
+    turns = [
+        m
+        for word, code in pairs.items()
+        for m in _turns(rng.choice([f"{word} means {code}", f"call {word} {code}"]), "OK.")
+    ]
     for word in rng.sample(list(pairs), rng.randint(1, len(pairs))):
         turns += _turns(rng.choice([f"What does {word} mean?", f"and {word}?", f"{word}?"]), pairs[word])
     return turns
@@ -130,9 +181,11 @@ def _memory(rng: random.Random, source: Passages) -> Row:
 
 def _correction(rng: random.Random, source: Passages) -> Row:
     """A detail is corrected; the new one counts."""
-    name, make, ways, questions = rng.choice(_DETAILS)
+    _, make, ways, questions = rng.choice(_DETAILS)
     old, new = make(rng, source), make(rng, source)
-    fix = rng.choice(["sorry, i meant {}", "no wait, {}", "correction: {}", "it is {} now", "Please change that to {}."])
+    fix = rng.choice(
+        ["sorry, i meant {}", "no wait, {}", "correction: {}", "it is {} now", "Please change that to {}."]
+    )
     note = rng.choice(_ACKNOWLEDGE)
     return _turns(rng.choice(ways).format(old), note, fix.format(new), note, rng.choice(questions), new)
 

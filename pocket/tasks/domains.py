@@ -28,6 +28,29 @@ def _slot(make: Maker, keys: str, about: str) -> Slot:
     return Slot(make, tuple(keys.split("/")), about)
 
 
+ALIKE = tuple(
+    frozenset(group.split())
+    for group in (
+        "song album playlist book film title",
+        "artist author director person other",
+        "city place country origin destination",
+        "date end_date year",
+        "genre book_genre film_genre",
+        "task message subject phrase",
+        "hotel restaurant cinema room_name room",
+        "account to_account",
+        "company carrier airline service",
+        "code parcel flight",
+        "item device vehicle media",
+        "rating best people quantity percent weight size",
+        "time duration",
+        "amount currency",
+        "email phone",
+        "kind cuisine dish",
+    )
+)
+"""Slots that a reader could take for each other; one that a text lacks is not asked for beside one that it has."""
+
 SLOTS: dict[str, Slot] = {
     "song": _slot(e.title, "song/track/song title/piece/tune", "the piece of music"),
     "album": _slot(e.title, "album/record/album name/release", "the album"),
@@ -44,7 +67,7 @@ SLOTS: dict[str, Slot] = {
     "film_genre": _slot(listed("movie_genre"), "genre/film genre/kind", "the kind of film"),
     "cinema": _slot(listed("cinema"), "cinema/theatre/house/venue", "the cinema"),
     "rating": _slot(e.rating, "rating/score/stars/points", "how many stars or points"),
-    "best": _slot(lambda r, s: r.choice(["5", "6", "10", "five", "six", "ten"]), "out of/maximum/scale/top score", "the best score"),
+    "best": _slot(e.best_rating, "out of/maximum/scale/top score", "the best score"),
     "media": _slot(listed("media_kind"), "type/media/format/kind", "what kind of work it is"),
     "city": _slot(e.city, "city/town/location/place/where", "the city"),
     "place": _slot(e.place, "place/location/area/region/where", "the place"),
@@ -71,8 +94,7 @@ SLOTS: dict[str, Slot] = {
     "device": _slot(listed("device"), "device/appliance/thing/gadget", "the device"),
     "color": _slot(listed("color"), "color/colour/shade", "the colour"),
     "percent": _slot(e.percent, "level/percentage/brightness/amount", "the level"),
-    "person": _slot(e.person, "person/contact/name/who/recipient", "the person"),
-    "first": _slot(e.first_name, "person/first name/contact/who/to whom", "the person's name"),
+    "person": _slot(e.somebody, "person/contact/name/who/recipient", "the person"),
     "other": _slot(e.first_name, "with/second person/other person/companion", "the other person"),
     "meeting": _slot(listed("meeting"), "event/meeting/title/subject/appointment", "what happens"),
     "room_name": _slot(listed("room_name"), "room/venue/location/meeting room", "where they meet"),
@@ -154,7 +176,7 @@ are there flights (to [destination] from [origin]|from [origin] to [destination]
 travel: book hotel
 (book|reserve) [hotel] in [city] (from|starting) [date] (to|until) [end_date]
 i need a (room|bed) in [city] for [people] (people|guests)( for [duration]|)
-(find|get) me a hotel (near|in) [place]( for [date]|)
+(find|get) me a hotel (near|in) [city]( for [date]|)
 travel: rent vehicle
 (rent|hire|book) a [vehicle] in [city]( for [duration]|)( from [company]|)
 (i need|get me) a [vehicle] (to|going to) [destination] at [time]
@@ -163,21 +185,21 @@ travel: flight status
 (check|what is) the status of [flight]( from [origin]|)( on [date]|)
 weather: get weather
 (what is|what's|how is|tell me) the (weather|forecast) (in|for|near) [place]( on [date]|)
-will (there be|we get|it bring) [condition] in [city]( [date]|)
+will (there be|we get|it bring) [condition] in [place]( [date]|)
 (will it be|is it going to be) [temperature] in [place]( at [time]|)
-do i need an umbrella in [city] (on [date]|at [time])
+do i need an umbrella in [place] (on [date]|at [time])
 how (cold|hot|windy) (will it be|is it) (in|around) [place] [date]
-is [condition] (expected|coming|likely) (in|near) [country]( on [date]|)
+is [condition] (expected|coming|likely) (in|near) [place]( on [date]|)
 weather: weather alert
-(warn|tell|alert) me (if|when) (there is|we expect) [condition] in [city]
+(warn|tell|alert) me (if|when) (there is|we expect) [condition] in [place]
 (set|create) a weather alert for [condition] (in|near) [place]
 restaurants: book table
 (book|reserve|get) (me |)a table for [people] at [restaurant]( at [time]|)( on [date]|)
 i (want|need|would like) to (eat|have) [cuisine] (food |)in [city] (with [people] people|[date])
-(find|book) a [kind] (that serves|serving|with) [dish] (in|near) [place]( for [people]|)
+(find|book) a [kind] (that serves|serving|with) [dish] (in|near) [city]( for [people]|)
 make a reservation (at|for) [restaurant] in [city]( for [people]|)( at [time]|)
 (we are [people]|party of [people]) and want a [cuisine] [kind] (near|in) [city]
-[first] and [other] (will|want to) eat at [restaurant] (on|this) [date]
+[person] and [other] (will|want to) eat at [restaurant] (on|this) [date]
 restaurants: order food
 (i'd like to order|order|can i have) [quantity] [dish]( from [restaurant]|)( to [address]|)
 (deliver|send|bring) [dish] to [address]( at [time]|)
@@ -199,11 +221,11 @@ home: schedule device
 calendar: add event
 (schedule|add|put|create) a [meeting] with [person] (on|for) [date]( at [time]|)
 (put|enter) [meeting] in my calendar (on|for) [date]( at [time]|)( in [room_name]|)
-(plan|set up) a [duration] [meeting] (with|for) [first]( at [time]|)
+(plan|set up) a [duration] [meeting] (with|for) [person]( at [time]|)
 (book|reserve) [room_name] for the [meeting] (on|at) [date]
 calendar: move event
 (move|push|shift) the [meeting] (to|until) [date]( at [time]|)
-(reschedule|delay) my [meeting] with [first] to [time]
+(reschedule|delay) my [meeting] with [person] to [time]
 calendar: cancel event
 (cancel|delete|remove) (my |the )[meeting]( with [person]|)( on [date]|)
 (i can't make|i will miss) the [meeting] (on|at) [date]
@@ -214,7 +236,7 @@ remind me to [task] (on|at) [date]( at [time]|)
 banking: transfer money
 (transfer|send|move) [amount] from (my |)[account] to (my |)[to_account]
 (pay|send|wire) [amount] to [person]( from my [account]|)( on [date]|)
-(please |)send [first] [amount]( for [subject]|)
+(please |)send [person] [amount]( for [subject]|)
 banking: check balance
 (what is|how much is) (on|in) my [account]
 (show|tell me) the balance of (my |the )[account]( in [currency]|)
@@ -231,7 +253,7 @@ my [symptom] (is getting worse|won't go away), (is there a|i want a) [doctor] fr
 (see|visit) [person] (for|about) [symptom] at [time]
 health: report symptom
 i (have|have had) (a |)[symptom] (for|since) [duration]
-[first] (has|complains of|woke up with) (a |)[symptom]( since [date]|)
+[person] (has|complains of|woke up with) (a |)[symptom]( since [date]|)
 logistics: track parcel
 where is (my |)(parcel|package|shipment) [parcel]
 (track|check) [parcel]( with [carrier]|)
@@ -259,7 +281,7 @@ how much (is|does) (the |a )[item]( cost|)( in [color]|)
 is the [item] (cheaper|on sale) (than [amount]|on [date])
 office: send message
 (send|write) (a message|an email) to [email] (saying|that says) [message]
-(tell|text|message) [first] (that |)[message]
+(tell|text|message) [person] (that |)[message]
 (email|write) [person] about [subject]( and attach the [document]|)
 (call|ring|phone) [person]( on [phone]|)( at [time]|)
 office: find document
@@ -337,7 +359,7 @@ news: report
 [person], a [job] from [city], (won|lost|found) [amount] on [date].
 (The mayor of|A court in) [city] (fined|praised) [company] (on|last) [date], [person] said.
 weather: bulletin
-[condition] (expected|likely) in [city] on [date], up to [temperature].
+[condition] (expected|likely) in [place] on [date], up to [temperature].
 """
 
 

@@ -16,10 +16,12 @@ def row(rng: random.Random, source: Passages) -> Row:
 
 def _items(rng: random.Random, source: Passages, fewest: int = 2, most: int = 7) -> list[str]:
     """Different items of one sort."""
-    make = rng.choice([
-        lambda: rng.choice(names.NOUNS), lambda: entities.made_up(rng), lambda: source.word(rng), lambda: entities.city(rng, source),
-        lambda: rng.choice(names.FIRST), lambda: entities.title(rng, source), lambda: rng.choice(rng.choice(list(names.LISTS.values()))),
-    ])  # fmt: skip
+    makers: list[Callable[[], str]] = [
+        lambda: rng.choice(names.NOUNS), lambda: entities.made_up(rng), lambda: source.word(rng),
+        lambda: entities.city(rng, source), lambda: rng.choice(names.FIRST), lambda: entities.title(rng, source),
+        lambda: rng.choice(rng.choice(list(names.LISTS.values()))),
+    ]  # fmt: skip
+    make = rng.choice(makers)
     items: dict[str, None] = {}
     size = rng.randint(fewest, most)
     while len(items) < size:
@@ -30,34 +32,49 @@ def _items(rng: random.Random, source: Passages, fewest: int = 2, most: int = 7)
 def _case(rng: random.Random, source: Passages) -> Row:
     text = rng.choice([source.span(rng, 1, 8), anything(rng, source), source.sentence(rng, 90)])
     asked, change = rng.choice([
-        ("upper case", str.upper), ("capital letters", str.upper), ("lower case", str.lower), ("small letters", str.lower),
-        ("title case", entities.title_case),
+        ("upper case", str.upper), ("capital letters", str.upper), ("lower case", str.lower),
+        ("small letters", str.lower), ("title case", entities.title_case),
     ])  # fmt: skip
-    verb = rng.choice([f"Write this in {asked}.", f"Convert to {asked}.", f"Change to {asked}.", f"Rewrite in {asked}."])
+    verb = rng.choice(
+        [f"Write this in {asked}.", f"Convert to {asked}.", f"Change to {asked}.", f"Rewrite in {asked}."]
+    )
     return compose(rng, verb, text, change(text))
 
 
 def _reverse(rng: random.Random, source: Passages) -> Row:
     items = _items(rng, source)
-    asked = rng.choice(["Reverse the list.", "Give the items in reverse order.", "Write the list backwards, last item first."])
+    asked = rng.choice(
+        ["Reverse the list.", "Give the items in reverse order.", "Write the list backwards, last item first."]
+    )
     return compose(rng, asked, ", ".join(items), ", ".join(reversed(items)))
 
 
 def _sort(rng: random.Random, source: Passages) -> Row:
     items = [str(n) for n in rng.sample(range(1, 100), rng.randint(3, 6))]
     if rng.random() < 0.5:
-        asked, answer = rng.choice(["Sort from small to large.", "Sort ascending.", "Order the numbers, lowest first."]), sorted(items, key=int)
+        asked, answer = (
+            rng.choice(["Sort from small to large.", "Sort ascending.", "Order the numbers, lowest first."]),
+            sorted(items, key=int),
+        )
     else:
-        asked, answer = rng.choice(["Sort from large to small.", "Sort descending."]), sorted(items, key=int, reverse=True)
+        asked, answer = (
+            rng.choice(["Sort from large to small.", "Sort descending."]),
+            sorted(items, key=int, reverse=True),
+        )
     if rng.random() < 0.5:
         items = _items(rng, source, 3, 5)
-        asked, answer = rng.choice(["Sort alphabetically.", "Put these in alphabetical order."]), sorted(items, key=str.lower)
+        asked, answer = (
+            rng.choice(["Sort alphabetically.", "Put these in alphabetical order."]),
+            sorted(items, key=str.lower),
+        )
     return compose(rng, asked, ", ".join(items), ", ".join(answer))
 
 
 def _count(rng: random.Random, source: Passages) -> Row:
     items = _items(rng, source, 1, 9)
-    asked = rng.choice(["How many items are in the list?", "Count the items.", "How many are there? Answer with a number."])
+    asked = rng.choice(
+        ["How many items are in the list?", "Count the items.", "How many are there? Answer with a number."]
+    )
     text = rng.choice([bullet_list(rng, items), ", ".join(items), as_json(items)])
     return compose(rng, asked, text, str(len(items)))
 
@@ -81,7 +98,9 @@ def _replace(rng: random.Random, source: Passages) -> Row:
     words = source.span(rng, 4, 10).split(" ")
     old = rng.choice(words)
     new = rng.choice([entities.made_up(rng), source.word(rng), rng.choice(names.FIRST)])
-    asked = rng.choice([f"Replace {old} with {new}.", f'Change "{old}" to "{new}".', f"Put {new} wherever it says {old}."])
+    asked = rng.choice(
+        [f"Replace {old} with {new}.", f'Change "{old}" to "{new}".', f"Put {new} wherever it says {old}."]
+    )
     return compose(rng, asked, " ".join(words), " ".join(new if word == old else word for word in words))
 
 
@@ -105,7 +124,9 @@ def _contains(rng: random.Random, source: Passages) -> Row:
     asked = rng.choice(items) if there else extra
     question = rng.choice([f"Is {asked} in the list?", f"Does the list contain {asked}?", f"Can you see {asked} here?"])
     yes, no = rng.choice([("yes", "no"), ("Yes", "No"), ("true", "false"), ("Yes.", "No.")])
-    return compose(rng, f"{question} Answer {yes.strip('.')} or {no.strip('.')}.", inline_list(rng, items), yes if there else no)
+    return compose(
+        rng, f"{question} Answer {yes.strip('.')} or {no.strip('.')}.", inline_list(rng, items), yes if there else no
+    )
 
 
 def _odd_repeat(rng: random.Random, source: Passages) -> Row:
@@ -126,5 +147,6 @@ def _spell(rng: random.Random, source: Passages) -> Row:
 
 
 _EDITS: list[Callable[[random.Random, Passages], Row]] = [
-    _case, _case, _reverse, _sort, _count, _join, _join, _replace, _replace, _remove, _append, _contains, _odd_repeat, _spell,
+    _case, _case, _reverse, _sort, _count, _join, _join, _replace, _replace, _remove, _append, _contains, _odd_repeat,
+    _spell,
 ]  # fmt: skip

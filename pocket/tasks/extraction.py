@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocket.prose import Passages
-from pocket.tasks.domains import RECORDS, REQUESTS, SLOTS, Intent
+from pocket.tasks.domains import ALIKE, RECORDS, REQUESTS, SLOTS, Intent
 from pocket.tasks.entities import made_up
 from pocket.tasks.requests import Request, random_request
 from pocket.tasks.rows import Row, as_json, compose, exchange, layout, message
+from pocket.tasks.shots import show
 
 Case = Callable[[str], str]
 
@@ -23,7 +24,20 @@ _CASES: list[Case] = [
     lambda words: words.title(),
     lambda words: words.replace(" ", "_").upper(),
 ]
-_LABEL_KEYS = ["intent", "intent", "type", "label", "kind", "task", "command", "request", "topic", "function", "name", "skill"]
+_LABEL_KEYS = [
+    "intent",
+    "intent",
+    "type",
+    "label",
+    "kind",
+    "task",
+    "command",
+    "request",
+    "topic",
+    "function",
+    "name",
+    "skill",
+]
 _SLOT_KEYS = ["slots", "slots", "entities", "args", "parameters", "values", "fields", "data", "params", "details"]
 
 
@@ -68,7 +82,8 @@ def _schema(rng: random.Random, requests: list[Request], intents: list[Intent], 
     """A schema with random names that covers the requests and sometimes more."""
     slots = list(dict.fromkeys(slot for request in requests for slot in request.slots))
     if missing == "leave out" or rng.random() < 0.4:
-        slots = list(dict.fromkeys([*slots, *rng.sample(list(SLOTS), rng.randint(0, 3))]))
+        alike = frozenset(slots).union(*(group for group in ALIKE if not group.isdisjoint(slots)))
+        slots += rng.sample([slot for slot in SLOTS if slot not in alike], rng.randint(0, 3))
     if rng.random() < 0.5:
         rng.shuffle(slots)
     label_key = rng.choice(_LABEL_KEYS) if rng.random() < 0.75 else None
@@ -113,9 +128,21 @@ def _described(rng: random.Random, source: Passages) -> Row:
 
 def _instruction(rng: random.Random, schema: Schema) -> str:
     """The schema in words, as a list, or as a skeleton."""
-    verb = rng.choice(["Turn the request into JSON", "Answer with one JSON object", "Extract the details as JSON", "Parse this",
-                       "Convert the text to a JSON object", "Fill in the JSON", "Return JSON", "Read the message and give JSON",
-                       "You map requests to JSON", "Reply only with JSON", "Understand the request and output JSON"])  # fmt: skip
+    verb = rng.choice(
+        [
+            "Turn the request into JSON",
+            "Answer with one JSON object",
+            "Extract the details as JSON",
+            "Parse this",
+            "Convert the text to a JSON object",
+            "Fill in the JSON",
+            "Return JSON",
+            "Read the message and give JSON",
+            "You map requests to JSON",
+            "Reply only with JSON",
+            "Understand the request and output JSON",
+        ]
+    )
     parts = [verb + "." if rng.random() < 0.7 else verb + ":"]
     if schema.label_key:
         parts.append(_label_rule(rng, schema, schema.label_key))
@@ -128,8 +155,15 @@ def _label_rule(rng: random.Random, schema: Schema, key: str) -> str:
     labels = list(schema.intents.values())
     rng.shuffle(labels)
     listed = rng.choice([", ", ", ", " | ", " or "]).join(labels)
-    return rng.choice([f'"{key}" is one of: {listed}.', f"{key}: {listed}.", f'Choose "{key}" from {listed}.',
-                       f"Set {key} to one of these: {listed}.", f"Possible values of {key} are {listed}."])  # fmt: skip
+    return rng.choice(
+        [
+            f'"{key}" is one of: {listed}.',
+            f"{key}: {listed}.",
+            f'Choose "{key}" from {listed}.',
+            f"Set {key} to one of these: {listed}.",
+            f"Possible values of {key} are {listed}.",
+        ]
+    )
 
 
 def _slot_rule(rng: random.Random, schema: Schema) -> str:
@@ -149,7 +183,7 @@ def _slot_rule(rng: random.Random, schema: Schema) -> str:
 
 def _skeleton(rng: random.Random, schema: Schema) -> str:
     filler = rng.choice(["...", "", "<text>", "?", "string"])
-    inner: dict[str, Any] = {key: filler for key in schema.keys.values()}
+    inner: dict[str, Any] = dict.fromkeys(schema.keys.values(), filler)
     label = {schema.label_key: filler} if schema.label_key else {}
     return as_json({**label, schema.slot_key: inner} if schema.slot_key else {**label, **inner})
 
@@ -159,7 +193,9 @@ def _missing_rule(rng: random.Random, schema: Schema) -> str:
         return rng.choice(["Use null when something is not mentioned.", "null if absent.", "Missing values are null."])
     if schema.missing == "empty":
         return rng.choice(['Use "" for what is missing.', "Empty string when not given.", 'Absent values are "".'])
-    return rng.choice(["Leave out what is not mentioned.", "Only include what is there.", "Skip absent keys.", "Omit missing keys."])
+    return rng.choice(
+        ["Leave out what is not mentioned.", "Only include what is there.", "Skip absent keys.", "Omit missing keys."]
+    )
 
 
 def _by_example(rng: random.Random, source: Passages) -> Row:
@@ -171,7 +207,7 @@ def _by_example(rng: random.Random, source: Passages) -> Row:
     rng.shuffle(order)
     requests = _taught(rng, source, [*order, asked])
     schema = _schema(rng, requests, intents, "leave out")
-    return _show(rng, [(request.text, schema.answer(request)) for request in requests])
+    return show(rng, [(request.text, schema.answer(request)) for request in requests])
 
 
 def _taught(rng: random.Random, source: Passages, intents: list[Intent]) -> list[Request]:
@@ -179,26 +215,11 @@ def _taught(rng: random.Random, source: Passages, intents: list[Intent]) -> list
     *shown, asked = intents
     examples = [random_request(rng, source, intent) for intent in shown]
     known = {slot for example in examples for slot in example.slots}
-    for _ in range(6):
+    for _ in range(20):
         last = random_request(rng, source, asked)
         if known.issuperset(last.slots):
             return [*examples, last]
     return [*examples, random_request(rng, source, asked)]
-
-
-def _show(rng: random.Random, pairs: list[tuple[str, str]]) -> Row:
-    """Solved pairs as turns or as text, the last one's answer to be given."""
-    *shown, (text, answer) = pairs
-    if rng.random() < 0.3:
-        turns = [m for a, b in shown for m in (message("user", a), message("assistant", b))]
-        return [*turns, message("user", text), message("assistant", answer)]
-    left, right = rng.choice([("Request", "JSON"), ("Text", "Output"), ("Input", "Output"), ("User", "Result"), ("Q", "A")])
-    shape = rng.choice(["{l}: {a}\n{r}: {b}", "{a} -> {b}", "{a}\n{b}", "{l}: {a} => {r}: {b}"])
-    gap = rng.choice(["\n", "\n\n"])
-    examples = gap.join(shape.format(l=left, r=right, a=a, b=b) for a, b in shown)
-    question = shape.format(l=left, r=right, a=text, b="").rstrip()
-    head = rng.choice(["", "Go on as in the examples.\n", "Examples:\n", "Follow the pattern.\n\n", "Do the same for the last one:\n"])
-    return exchange(f"{head}{examples}{gap}{question}", answer)
 
 
 def _canonical(rng: random.Random, source: Passages) -> Row:
@@ -206,8 +227,15 @@ def _canonical(rng: random.Random, source: Passages) -> Row:
     request = random_request(rng, source)
     keys = {slot: slot for slot in request.slots}
     schema = Schema({request.intent.name: request.intent.name.replace(" ", "_")}, keys, "intent", "slots", "leave out")
-    instruction = rng.choice(["Give intent and slots as JSON.", "What does the user want? Answer with intent and slots in JSON.",
-                              "intent and slots", "Output the intent and its slots.", "Semantic parse as JSON."])  # fmt: skip
+    instruction = rng.choice(
+        [
+            "Give intent and slots as JSON.",
+            "What does the user want? Answer with intent and slots in JSON.",
+            "intent and slots",
+            "Output the intent and its slots.",
+            "Semantic parse as JSON.",
+        ]
+    )
     return compose(rng, instruction, request.text, schema.answer(request))
 
 
@@ -217,10 +245,23 @@ def _single(rng: random.Random, source: Passages) -> Row:
     slot = rng.choice(list(request.slots))
     about, value = SLOTS[slot].about, request.slots[slot]
     if rng.random() < 0.5:
-        asked = rng.choice([f"Find {about}.", f"Copy {about} from the text.", f"Which words give {about}?", f"Only {about}:",
-                            f"Extract {about}.", f"From this message I need {about}."])  # fmt: skip
+        asked = rng.choice(
+            [
+                f"Find {about}.",
+                f"Copy {about} from the text.",
+                f"Which words give {about}?",
+                f"Only {about}:",
+                f"Extract {about}.",
+                f"From this message I need {about}.",
+            ]
+        )
         return compose(rng, asked, request.text, value)
     key = rng.choice(_CASES[:6])(rng.choice(SLOTS[slot].keys))
-    asked = rng.choice([f'Give {about} as JSON with the key "{key}".', f"JSON with one key, {key}: {about}.",
-                        f'Fill in {{"{key}": ...}} with {about}.'])  # fmt: skip
+    asked = rng.choice(
+        [
+            f'Give {about} as JSON with the key "{key}".',
+            f"JSON with one key, {key}: {about}.",
+            f'Fill in {{"{key}": ...}} with {about}.',
+        ]
+    )
     return exchange(layout(rng, asked, request.text), as_json({key: value}))

@@ -9,9 +9,22 @@ from pocket.tasks import names
 from pocket.tasks.requests import random_request
 from pocket.tasks.rows import Row, as_json, compose, exchange, inline_list, layout
 
-_KINDS = {"animals": "animal", "fruits": "fruit", "vegetables": "vegetable", "instruments": "instrument", "sports": "sport",
-          "clothes": "cloth", "tools": "tool", "metals": "metal", "colors": "color", "jobs": "job", "vehicles": "vehicle",
-          "dishes": "dish", "languages": "language", "pieces of furniture": "furniture"}  # fmt: skip
+_KINDS = {
+    "animals": "animal",
+    "fruits": "fruit",
+    "vegetables": "vegetable",
+    "instruments": "instrument",
+    "sports": "sport",
+    "clothes": "cloth",
+    "tools": "tool",
+    "metals": "metal",
+    "colors": "color",
+    "jobs": "job",
+    "vehicles": "vehicle",
+    "dishes": "dish",
+    "languages": "language",
+    "pieces of furniture": "furniture",
+}
 
 
 def row(rng: random.Random, source: Passages) -> Row:
@@ -19,11 +32,15 @@ def row(rng: random.Random, source: Passages) -> Row:
     return rng.choice(_WAYS)(rng, source)
 
 
-def _list_from(rng: random.Random, source: Passages) -> Row:
+def _list_from(rng: random.Random, _source: Passages) -> Row:
     """The things of one kind among others, in their order."""
     kind, other = rng.sample(list(_KINDS), 2)
     wanted = rng.sample(names.LISTS[_KINDS[kind]], rng.randint(1, 4))
-    rest = [thing for thing in rng.sample(names.LISTS[_KINDS[other]], rng.randint(1, 4)) if thing not in names.LISTS[_KINDS[kind]]]
+    rest = [
+        thing
+        for thing in rng.sample(names.LISTS[_KINDS[other]], rng.randint(1, 4))
+        if thing not in names.LISTS[_KINDS[kind]]
+    ]
     mixed = rng.sample([*wanted, *rest], len(wanted) + len(rest))
     found = [thing for thing in mixed if thing in wanted]
     asked = rng.choice([f"List only the {kind}.", f"Which of these are {kind}?", f"Pick out the {kind}."])
@@ -32,13 +49,15 @@ def _list_from(rng: random.Random, source: Passages) -> Row:
     return compose(rng, asked, ", ".join(mixed), ", ".join(found))
 
 
-def _list_three(rng: random.Random, source: Passages) -> Row:
+def _list_three(rng: random.Random, _source: Passages) -> Row:
     """The first few of the options that are given."""
     kind = rng.choice(list(_KINDS))
     things = rng.sample(names.LISTS[_KINDS[kind]], rng.randint(4, 7))
     count = rng.randint(1, 4)
     number = rng.choice([str(count), e.NUMBER_WORDS[count]])
-    asked = rng.choice([f"List the first {number} {kind}.", f"Give me the first {number} of these {kind}, separated by commas."])
+    asked = rng.choice(
+        [f"List the first {number} {kind}.", f"Give me the first {number} of these {kind}, separated by commas."]
+    )
     return compose(rng, asked, inline_list(rng, things), ", ".join(things[:count]))
 
 
@@ -46,23 +65,34 @@ def _yes_no(rng: random.Random, source: Passages) -> Row:
     """Whether a request mentions something."""
     request = random_request(rng, source)
     there = rng.random() < 0.5
-    value = rng.choice(list(request.slots.values())) if there else random_request(rng, source).text.split(" ")[-1].strip(".?!")
+    value = (
+        rng.choice(list(request.slots.values()))
+        if there
+        else random_request(rng, source).text.split(" ")[-1].strip(".?!")
+    )
     there = value.lower() in request.text.lower()
     yes, no = rng.choice([("yes", "no"), ("Yes", "No"), ("true", "false"), ("1", "0"), ("YES", "NO")])
-    asked = rng.choice([f'Does the text mention "{value}"? Answer {yes} or {no}.', f'Is "{value}" in the message? {yes}/{no}'])
+    asked = rng.choice(
+        [f'Does the text mention "{value}"? Answer {yes} or {no}.', f'Is "{value}" in the message? {yes}/{no}']
+    )
     return exchange(layout(rng, asked, request.text), yes if there else no)
 
 
 _TEMPLATES = [
-    "Dear {name}, your order {code} will arrive on {date}.", "Hello {name}! Your table at {venue} is booked for {time}.",
-    "{name} ({company}) called about {subject}.", "Meet {name} in {city} at {time}.", "Invoice {code}: {amount}, due {date}.",
+    "Dear {name}, your order {code} will arrive on {date}.",
+    "Hello {name}! Your table at {venue} is booked for {time}.",
+    "{name} ({company}) called about {subject}.", "Meet {name} in {city} at {time}.",
+    "Invoice {code}: {amount}, due {date}.",
     "Now playing: {title} by {artist}", "Reminder: {subject} on {date}", "Parcel {code} -> {address}, {city}",
     "{title} - {artist}", "Thank you for buying the {item}, {name}.", "Please pay {amount} to {company} by {date}.",
-    "Ticket for {name}: {city}, {date}, {time}", "Re: {item} ({code})", "{city}: {amount} for {item}", "Call {name} on {phone}",
+    "Ticket for {name}: {city}, {date}, {time}", "Re: {item} ({code})", "{city}: {amount} for {item}",
+    "Call {name} on {phone}",
 ]  # fmt: skip
 _FIELDS: dict[str, e.Maker] = {
-    "name": e.person, "code": e.code, "date": e.date, "venue": e.venue, "time": e.clock, "company": e.company, "subject": e.phrase,
-    "city": e.city, "amount": e.amount, "title": e.title, "artist": e.artist, "address": e.address, "item": e.product, "phone": e.phone,
+    "name": e.person, "code": e.code, "date": e.date, "venue": e.venue, "time": e.clock, "company": e.company,
+    "subject": e.phrase,
+    "city": e.city, "amount": e.amount, "title": e.title, "artist": e.artist, "address": e.address, "item": e.product,
+    "phone": e.phone,
 }  # fmt: skip
 
 
@@ -74,9 +104,16 @@ def _fill(rng: random.Random, source: Passages) -> Row:
     shown = template.format(**{key: f"{left}{key}{right}" for key in values})
     given = list(values.items())
     rng.shuffle(given)
-    facts = rng.choice(["\n".join(f"{k}: {v}" for k, v in given), as_json(dict(given)), ", ".join(f"{k} = {v}" for k, v in given)])
-    asked = rng.choice(["Fill in the template", "Complete the form letter", "Put the values in the text", "Use the template"])
-    return exchange(rng.choice([f"{asked}: {shown}\n{facts}", f"{facts}\n\n{asked}:\n{shown}", f"{asked}.\n\n{shown}\n\n{facts}"]), template.format(**values))
+    facts = rng.choice(
+        ["\n".join(f"{k}: {v}" for k, v in given), as_json(dict(given)), ", ".join(f"{k} = {v}" for k, v in given)]
+    )
+    asked = rng.choice(
+        ["Fill in the template", "Complete the form letter", "Put the values in the text", "Use the template"]
+    )
+    return exchange(
+        rng.choice([f"{asked}: {shown}\n{facts}", f"{facts}\n\n{asked}:\n{shown}", f"{asked}.\n\n{shown}\n\n{facts}"]),
+        template.format(**values),
+    )
 
 
 def _subject_line(rng: random.Random, source: Passages) -> Row:
@@ -86,14 +123,22 @@ def _subject_line(rng: random.Random, source: Passages) -> Row:
     body, subject = rng.choice([
         (f"the {item} I ordered ({code}) has not come yet. Please look into it.", f"Missing delivery: {item} ({code})"),
         (f"I would like to return the {item} from order {code}.", f"Return: {item} ({code})"),
-        (f"could you send me the invoice for order {code} again? It was for the {item}.", f"Invoice request: {item} ({code})"),
+        (f"could you send me the invoice for order {code} again? It was for the {item}.",
+        f"Invoice request: {item} ({code})"),
         (f"we must move our meeting to {date}. I hope that suits you.", f"Meeting moved: {date}"),
         (f"I want to thank you for the {item}. It works very well.", f"Thanks: {item}"),
         (f"the {item} arrived broken. The order was {code}.", f"Damaged delivery: {item} ({code})"),
         (f"I am away until {date}. Please write to {name} meanwhile.", f"Away: {date}"),
     ])  # fmt: skip
     extra = rng.choice(["", "", " " + source.sentence(rng, 80)])
-    asked = rng.choice(["Write a subject line.", "Summarise as a subject line.", "Give this e-mail a subject.", "Subject line for this message:"])
+    asked = rng.choice(
+        [
+            "Write a subject line.",
+            "Summarise as a subject line.",
+            "Give this e-mail a subject.",
+            "Subject line for this message:",
+        ]
+    )
     return compose(rng, asked, f"{hello} {body}{extra}\n{name}", subject)
 
 
@@ -128,8 +173,12 @@ def _conditional(rng: random.Random, source: Passages) -> Row:
     trigger = rng.choice(words) if present else source.word(rng)
     present = trigger in words
     one, two = source.words(rng, 2)
-    asked = rng.choice([f"If the text has the word {trigger}, write {one}, otherwise write {two}.",
-                        f"Answer {one} if you see {trigger}; if not, answer {two}."])  # fmt: skip
+    asked = rng.choice(
+        [
+            f"If the text has the word {trigger}, write {one}, otherwise write {two}.",
+            f"Answer {one} if you see {trigger}; if not, answer {two}.",
+        ]
+    )
     return compose(rng, asked, " ".join(words), one if present else two)
 
 
@@ -139,7 +188,8 @@ def _reply(rng: random.Random, source: Passages) -> Row:
     value = rng.choice(list(request.slots.values()))
     asked, answer = rng.choice([
         (f'Confirm with: "Done: ..." and the request in it. Detail: {value}', f"Done: {value}"),
-        ("Quote the request and add 'OK.' at the end.", f'"{request.text}" OK.'), ("Put the request in square brackets.", f"[{request.text}]"),
+        ("Quote the request and add 'OK.' at the end.", f'"{request.text}" OK.'),
+        ("Put the request in square brackets.", f"[{request.text}]"),
         (f'Repeat the request as JSON with the key "{(key := source.word(rng))}".', as_json({key: request.text})),
     ])  # fmt: skip
     return exchange(layout(rng, asked, request.text), answer)

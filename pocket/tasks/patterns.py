@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pocket.prose import Passages
 from pocket.tasks import entities, names
 from pocket.tasks.copying import anything
-from pocket.tasks.rows import Row, as_json, exchange, message
+from pocket.tasks.rows import Row, as_json
+from pocket.tasks.shots import show
 
 Rule = tuple[Callable[[], str], Callable[[str], str]]
 """What draws an input, and what makes its output."""
@@ -17,20 +18,6 @@ def row(rng: random.Random, source: Passages) -> Row:
     draw, apply = rng.choice(_RULES)(rng, source)
     pairs = [(text, apply(text)) for text in (draw() for _ in range(rng.randint(4, 7)))]
     return show(rng, pairs)
-
-
-def show(rng: random.Random, pairs: list[tuple[str, str]]) -> Row:
-    """Pairs as one prompt, or as turns, with the last output as the answer."""
-    *shown, (text, answer) = pairs
-    if rng.random() < 0.3:
-        turns = [m for a, b in shown for m in (message("user", a), message("assistant", b))]
-        return [*turns, message("user", text), message("assistant", answer)]
-    left, right = rng.choice([("Input", "Output"), ("in", "out"), ("Q", "A"), ("x", "y"), ("From", "To"), ("Before", "After")])
-    shape = rng.choice(["{l}: {a}\n{r}: {b}", "{a} -> {b}", "{a} => {b}", "{a} | {b}", "{a}\n= {b}", "{l}: {a}, {r}: {b}"])
-    gap = "\n\n" if "\n" in shape and rng.random() < 0.7 else "\n"
-    body = gap.join(shape.format(l=left, r=right, a=a, b=b) for a, b in shown)
-    head = rng.choice(["", "", "Continue the pattern.\n", "Complete the last one:\n", "Follow the examples.\n\n"])
-    return exchange(head + body + gap + shape.format(l=left, r=right, a=text, b="").rstrip(), answer)
 
 
 def _mapping(rng: random.Random, source: Passages) -> Rule:
@@ -48,15 +35,37 @@ def _mapping(rng: random.Random, source: Passages) -> Rule:
 
 
 def _case(rng: random.Random, source: Passages) -> Rule:
-    change = rng.choice([str.upper, str.lower, entities.title_case, lambda text: text.replace(" ", "_"), lambda text: text.replace(" ", "-")])
+    change = rng.choice(
+        [
+            str.upper,
+            str.lower,
+            entities.title_case,
+            lambda text: text.replace(" ", "_"),
+            lambda text: text.replace(" ", "-"),
+        ]
+    )
     return lambda: anything(rng, source), change
 
 
 def _wrap(rng: random.Random, source: Passages) -> Rule:
     """A fixed frame around the input."""
-    before, after = rng.choice([("<", ">"), ("[", "]"), ('"', '"'), ("* ", ""), ("", "!"), ("the ", ""), ("(", ")"), ("«", "»"),
-                                (f"{source.word(rng)} ", ""), ("", f" {source.word(rng)}"), (f"{entities.made_up(rng)}:", ""),
-                                ("dear ", ","), (f"{source.word(rng)} ", f" {source.word(rng)}")])  # fmt: skip
+    before, after = rng.choice(
+        [
+            ("<", ">"),
+            ("[", "]"),
+            ('"', '"'),
+            ("* ", ""),
+            ("", "!"),
+            ("the ", ""),
+            ("(", ")"),
+            ("«", "»"),
+            (f"{source.word(rng)} ", ""),
+            ("", f" {source.word(rng)}"),
+            (f"{entities.made_up(rng)}:", ""),
+            ("dear ", ","),
+            (f"{source.word(rng)} ", f" {source.word(rng)}"),
+        ]
+    )
     return lambda: anything(rng, source), lambda text: before + text + after
 
 
@@ -64,33 +73,50 @@ def _pick(rng: random.Random, source: Passages) -> Rule:
     """The word at one place of a list."""
     size, mark = rng.randint(2, 4), rng.choice([" ", ", ", " / ", "-", "; "])
     at = rng.randrange(size)
-    make = rng.choice([lambda: source.word(rng), lambda: entities.made_up(rng), lambda: entities.digits(rng, 3)])
+    makers: list[Callable[[], str]] = [
+        lambda: source.word(rng), lambda: entities.made_up(rng), lambda: entities.digits(rng, 3),
+    ]  # fmt: skip
+    make = rng.choice(makers)
     return lambda: mark.join(make() for _ in range(size)), lambda text: text.split(mark)[at]
 
 
 def _swap(rng: random.Random, source: Passages) -> Rule:
     """Two parts change places."""
     old, new = rng.choice([(" ", ", "), (" ", " "), ("-", "-"), (" and ", " and "), (":", ":"), (" ", "_")])
-    make = rng.choice([lambda: source.word(rng), lambda: entities.made_up(rng), lambda: rng.choice(names.FIRST)])
+    makers: list[Callable[[], str]] = [
+        lambda: source.word(rng), lambda: entities.made_up(rng), lambda: rng.choice(names.FIRST),
+    ]  # fmt: skip
+    make = rng.choice(makers)
     return lambda: f"{make()}{old}{make()}", lambda text: new.join(reversed(text.split(old)))
 
 
 def _frame(rng: random.Random, source: Passages) -> Rule:
     """A sentence with one part that changes; the output is that part, plain or as JSON."""
-    make = rng.choice([entities.city, entities.person, entities.title, entities.product, entities.code, entities.amount, entities.phrase])
+    make = rng.choice([
+        entities.city, entities.person, entities.title, entities.product, entities.code, entities.amount,
+        entities.phrase,
+    ])  # fmt: skip
     before, after = source.span(rng, 2, 5), source.span(rng, 2, 5)
     key = source.word(rng)
-    shape = rng.choice([lambda part: part, lambda part: as_json({key: part}), lambda part: f"{key}={part}", lambda part: f"{key}: {part}"])
+    shapes: list[Callable[[str], str]] = [
+        str, lambda part: as_json({key: part}), lambda part: f"{key}={part}", lambda part: f"{key}: {part}",
+    ]  # fmt: skip
+    shape = rng.choice(shapes)
     return lambda: f"{before} {make(rng, source)} {after}", lambda text: shape(text[len(before) + 1 : -len(after) - 1])
 
 
 def _two_parts(rng: random.Random, source: Passages) -> Rule:
     """A frame with two parts, both to be put into an object or a line."""
-    one, two = rng.sample([entities.city, entities.first_name, entities.product, entities.amount, entities.date, entities.artist], 2)
+    one, two = rng.sample(
+        [entities.city, entities.first_name, entities.product, entities.amount, entities.date, entities.artist], 2
+    )
     middle, start = f" {source.span(rng, 1, 3)} ", source.span(rng, 1, 3) + " "
     a, b = source.words(rng, 2)
-    shape = rng.choice([lambda x, y: as_json({a: x, b: y}), lambda x, y: f"{y} | {x}", lambda x, y: f"{a}: {x}; {b}: {y}",
-                        lambda x, y: as_json([x, y]), lambda x, y: f"{b}({y}, {x})"])  # fmt: skip
+    shapes: list[Callable[[str, str], str]] = [
+        lambda x, y: as_json({a: x, b: y}), lambda x, y: f"{y} | {x}", lambda x, y: f"{a}: {x}; {b}: {y}",
+        lambda x, y: as_json([x, y]), lambda x, y: f"{b}({y}, {x})",
+    ]  # fmt: skip
+    shape = rng.choice(shapes)
     seen: dict[str, tuple[str, str]] = {}
 
     def draw() -> str:
@@ -102,9 +128,11 @@ def _two_parts(rng: random.Random, source: Passages) -> Rule:
     return draw, lambda text: shape(*seen[text])
 
 
-def _category(rng: random.Random, source: Passages) -> Rule:
+def _category(rng: random.Random, _source: Passages) -> Rule:
     """A thing and its kind."""
-    kinds = rng.sample(["animal", "fruit", "instrument", "sport", "furniture", "tool", "metal", "job", "vegetable", "cloth"], 2)
+    kinds = rng.sample(
+        ["animal", "fruit", "instrument", "sport", "furniture", "tool", "metal", "job", "vegetable", "cloth"], 2
+    )
     label = {thing: kind for kind in kinds for thing in names.LISTS[kind]}
     if rng.random() < 0.4:
         codes = {kind: entities.made_up(rng) for kind in kinds}
@@ -113,9 +141,15 @@ def _category(rng: random.Random, source: Passages) -> Rule:
     return lambda: things.pop(), lambda thing: label[thing]
 
 
-def _date(rng: random.Random, source: Passages) -> Rule:
+def _date(rng: random.Random, _source: Passages) -> Rule:
     shape = rng.choice(["{d} {m} {y}", "{y}-{n:02}-{d:02}", "{m} {d}, {y}", "{d:02}.{n:02}.{y}", "{n:02}/{d:02}/{y}"])
-    other = rng.choice([s for s in ["{d} {m} {y}", "{y}-{n:02}-{d:02}", "{m} {d}, {y}", "{d:02}.{n:02}.{y}", "{y}/{n:02}"] if s != shape])
+    other = rng.choice(
+        [
+            s
+            for s in ["{d} {m} {y}", "{y}-{n:02}-{d:02}", "{m} {d}, {y}", "{d:02}.{n:02}.{y}", "{y}/{n:02}"]
+            if s != shape
+        ]
+    )
     seen: dict[str, str] = {}
 
     def draw() -> str:

@@ -22,8 +22,18 @@ def _choose(rng: random.Random, *facts: Fact) -> Fact:
 
 
 def _person_fact(rng: random.Random, source: Passages, who: str) -> Fact:
-    city, job, year, other = e.city(rng, source), e.listed("job")(rng, source), str(rng.randint(1900, 2020)), e.person(rng, source)
-    company, book, animal, sport = e.company(rng, source), e.title(rng, source), rng.choice(names.LISTS["animal"]), rng.choice(names.LISTS["sport"])
+    city, job, year, other = (
+        e.city(rng, source),
+        e.listed("job")(rng, source),
+        str(rng.randint(1900, 2020)),
+        e.person(rng, source),
+    )
+    company, book, animal, sport = (
+        e.company(rng, source),
+        e.title(rng, source),
+        rng.choice(names.LISTS["animal"]),
+        rng.choice(names.LISTS["sport"]),
+    )
     article = "an" if job[0] in "aeiou" else "a"
     return _choose(
         rng,
@@ -50,7 +60,11 @@ def _place_fact(rng: random.Random, source: Passages, where: str) -> Fact:
         (f"{where} was founded in {year}.", f"When was {where} founded?", year),
         (f"The mayor of {where} is {mayor}.", f"Who is the mayor of {where}?", mayor),
         (f"{where} is known for its {dish}.", f"What is {where} known for?", dish),
-        (f"There is an old {building} in the middle of {where}.", f"What is in the middle of {where}?", f"an old {building}"),
+        (
+            f"There is an old {building} in the middle of {where}.",
+            f"What is in the middle of {where}?",
+            f"an old {building}",
+        ),
     )
 
 
@@ -69,7 +83,12 @@ def _thing_fact(rng: random.Random, source: Passages, what: str) -> Fact:
 
 
 def _event_fact(rng: random.Random, source: Passages, event: str) -> Fact:
-    day, time, room, host = e.date(rng, source), e.clock(rng, source), rng.choice(names.LISTS["room_name"]), e.person(rng, source)
+    day, time, room, host = (
+        e.date(rng, source),
+        e.clock(rng, source),
+        rng.choice(names.LISTS["room_name"]),
+        e.person(rng, source),
+    )
     return _choose(
         rng,
         (f"The {event} takes place on {day}.", f"When is the {event}?", day),
@@ -83,7 +102,9 @@ def _facts(rng: random.Random, source: Passages, count: int) -> list[Fact]:
     """Facts about different subjects, no two about the same thing."""
     facts: dict[str, Fact] = {}
     while len(facts) < count:
-        make, subject = rng.choice([(_person_fact, e.person), (_place_fact, e.city), (_thing_fact, e.product), (_event_fact, _event)])
+        make, subject = rng.choice(
+            [(_person_fact, e.person), (_place_fact, e.city), (_thing_fact, e.product), (_event_fact, _event)]
+        )
         who = subject(rng, source)
         for _ in range(rng.randint(1, 3)):
             sentence, question, answer = make(rng, source, who)
@@ -91,7 +112,7 @@ def _facts(rng: random.Random, source: Passages, count: int) -> list[Fact]:
     return list(facts.values())
 
 
-def _event(rng: random.Random, source: Passages) -> str:
+def _event(rng: random.Random, _source: Passages) -> str:
     return rng.choice(names.LISTS["meeting"])
 
 
@@ -101,8 +122,14 @@ def _about_facts(rng: random.Random, source: Passages) -> Row:
         facts.insert(rng.randint(0, len(facts)), (source.sentence(rng, 150), "", ""))
     passage = rng.choice([" ", " ", "\n"]).join(fact[0] for fact in facts)
     _, question, answer = rng.choice([fact for fact in facts if fact[1]])
-    note, no_answer = rng.choice([("", ""), ("", ""), ("Answer 'unknown' if the text does not say.", "unknown"),
-                                  ("If it is not in the text, say 'not given'.", "not given")])  # fmt: skip
+    note, no_answer = rng.choice(
+        [
+            ("", ""),
+            ("", ""),
+            ("Answer 'unknown' if the text does not say.", "unknown"),
+            ("If it is not in the text, say 'not given'.", "not given"),
+        ]
+    )
     if no_answer and rng.random() < 0.4:
         question, answer = _unanswered(rng, source, passage), no_answer
     return _pose(rng, passage, f"{question} {note}".strip(), answer)
@@ -121,7 +148,8 @@ def _pose(rng: random.Random, passage: str, question: str, answer: str) -> Row:
         key = rng.choice(["answer", "result", "value", "a"])
         return exchange(f'{passage}\n\n{question} Reply as JSON with the key "{key}".', as_json({key: answer}))
     shapes = [
-        f"{passage}\n\n{question}", f"{passage}\nQuestion: {question}\nAnswer:", f"Read the text and answer.\n{passage}\n\n{question}",
+        f"{passage}\n\n{question}", f"{passage}\nQuestion: {question}\nAnswer:",
+        f"Read the text and answer.\n{passage}\n\n{question}",
         f"Context: {passage}\nQ: {question}\nA:", f"{question}\n\n{passage}", f"{question}\nUse this text: {passage}",
         f"<context>\n{passage}\n</context>\n{question}",
     ]  # fmt: skip
@@ -156,7 +184,9 @@ def _next_words(rng: random.Random, source: Passages) -> Row:
     count = min(rng.randint(2, 5), len(words) - at)
     if count < 1 or passage.count(before) != 1:
         return _cloze(rng, source)
-    asked = rng.choice([f'Which {count} words come after "{before}"?', f'Continue for {count} words from the text: "{before}"'])
+    asked = rng.choice(
+        [f'Which {count} words come after "{before}"?', f'Continue for {count} words from the text: "{before}"']
+    )
     return exchange(f"{passage}\n\n{asked}", " ".join(words[at : at + count]))
 
 
@@ -164,7 +194,9 @@ def _who_said(rng: random.Random, source: Passages) -> Row:
     """Who said what in a short dialogue."""
     people = list(dict.fromkeys(e.first_name(rng, source) for _ in range(rng.randint(2, 4))))
     lines = {source.sentence(rng, 70): rng.choice(people) for _ in range(rng.randint(2, 5))}
-    passage = "\n".join(rng.choice([f"{who}: {line}", f'{who} said: "{line}"', f'"{line}" — {who}']) for line, who in lines.items())
+    passage = "\n".join(
+        rng.choice([f"{who}: {line}", f'{who} said: "{line}"', f'"{line}" — {who}']) for line, who in lines.items()
+    )
     line, who = rng.choice(list(lines.items()))
     if rng.random() < 0.6:
         return exchange(rng.choice([f'{passage}\n\nWho said "{line}"?', f'Who says "{line}"?\n\n{passage}']), who)

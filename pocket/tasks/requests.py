@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pocket.prose import Passages
@@ -30,7 +31,7 @@ def random_request(rng: random.Random, source: Passages, intent: Intent | None =
         slots = {part[1:-1]: SLOTS[part[1:-1]].make(rng, source) for part in parts[1::2]}
         if len({value.lower() for value in slots.values()}) == len(slots):
             break
-    tone = _tone(rng) if spoken else (lambda text: text)
+    tone = _tone(rng) if spoken else str
     slots = {name: tone(_written(rng, value, spoken=spoken)) for name, value in slots.items()}
     text = "".join(slots[part[1:-1]] if part.startswith("[") else tone(part) for part in parts)
     return Request(intent, _finish(rng, text, slots) if spoken else text, slots)
@@ -48,9 +49,10 @@ def _written(rng: random.Random, value: str, *, spoken: bool) -> str:
     return value.lower() if spoken and rng.random() < 0.2 and not any(c.isdigit() for c in value) else value
 
 
-def _tone(rng: random.Random):  # type: ignore[no-untyped-def]
+def _tone(rng: random.Random) -> Callable[[str], str]:
     """How the whole request is written: mostly as it is, often all in lower case, rarely in capitals."""
-    return rng.choices([lambda text: text, str.lower, str.upper], weights=[70, 27, 3])[0]
+    tones: list[Callable[[str], str]] = [str, str.lower, str.upper]
+    return rng.choices(tones, weights=[70, 27, 3])[0]
 
 
 def _finish(rng: random.Random, text: str, slots: dict[str, str]) -> str:
@@ -59,9 +61,14 @@ def _finish(rng: random.Random, text: str, slots: dict[str, str]) -> str:
     if text.isupper():
         return text
     if kind < 0.12:
-        text = rng.choice(["please ", "hey, ", "hi, ", "hello, ", "ok ", "could you please ", "now ", "um ", "well, "]) + text
+        text = (
+            rng.choice(["please ", "hey, ", "hi, ", "hello, ", "ok ", "could you please ", "now ", "um ", "well, "])
+            + text
+        )
     elif kind < 0.2:
-        text += rng.choice([" please", ", thanks", " now", ", would you", " thank you", " if you can", " for me", ", ok"])
+        text += rng.choice(
+            [" please", ", thanks", " now", ", would you", " thank you", " if you can", " for me", ", ok"]
+        )
     if rng.random() < 0.3 and not any(text.startswith(value) for value in slots.values()):
         text = text[0].upper() + text[1:]
     return text + rng.choice(["", "", "", ".", "?", "!"]) if rng.random() < 0.5 else text
