@@ -163,8 +163,9 @@ def support_tickets(count: int, seed: int) -> Iterator[dict[str, str]]:
     """Pairs of a customer's request and its ticket, no request twice.
 
 
-      A ticket is one JSON object with `category`, `priority`, `product`, `order_id` and `action`, in this order. `product`
-    and `order_id` are copied from the request as they stand there; `order_id` is null where the request names none.
+      A ticket is one JSON object with `category`, `priority`, `product`, `order_id` and `action`, in this order.
+    `product` and `order_id` are copied from the request as they stand there; `order_id` is null where the request
+    names none.
     """
     rng = random.Random(seed)
     seen: set[str] = set()
