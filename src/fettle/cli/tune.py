@@ -13,7 +13,7 @@ from fettle.cli.progress import TuningProgress
 from fettle.errors import InvalidInput
 from fettle.services.platform import Platform
 from fettle.types.resources import CustomModel, TuningJob
-from fettle.types.tuning import Hyperparameters, TuningResult, TuningSpec
+from fettle.types.tuning import TuningResult, TuningSpec
 
 app = typer.Typer()
 
@@ -55,17 +55,8 @@ def make_spec(file: Path, base: str, method: str, name: str | None, assignments:
     Raises:
         InvalidInput: a value is out of bounds or of the wrong type; all of them are named.
     """
-    values = {key: _value(text) for key, text in parse_assignments(assignments).items()}
-    known = {key: value for key, value in values.items() if key.partition(".")[0] in Hyperparameters.model_fields}
-    return TuningSpec.checked(
-        {
-            "base": base,
-            "method": method,
-            "name": name or default_name(file),
-            "adapter": {key: value for key, value in values.items() if key not in known},
-            "hyperparameters": _nested(known),
-        }
-    )
+    settings = {key: _value(text) for key, text in parse_assignments(assignments).items()}
+    return TuningSpec.from_settings(settings, base=base, method=method, name=name or default_name(file))
 
 
 def default_name(file: Path) -> str:
@@ -96,18 +87,6 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _nested(values: dict[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for key, value in values.items():
-        outer, dot, inner = key.partition(".")
-        if dot:
-            before = nested.get(outer)
-            nested[outer] = {**(before if isinstance(before, dict) else {}), inner: value}
-        else:
-            nested[outer] = value
-    return nested
 
 
 def _tell(job: TuningJob, model: CustomModel) -> None:

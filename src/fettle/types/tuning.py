@@ -1,6 +1,7 @@
 """What a tuning job is asked to do, and what it says while it does it."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -52,6 +53,21 @@ class TuningSpec(Record):
     )
     adapter: dict[str, Any] = Field(default_factory=dict, description="settings of the adapter kind, e.g. rank")
     hyperparameters: Hyperparameters = Hyperparameters()
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any], *, base: str, method: str, name: str) -> Self:
+        """A spec from one flat list of settings: names of hyperparameters are those, all others are the adapter's.
+
+        A dot reaches inside: `early_stopping.patience`.
+
+        Raises:
+            InvalidInput: a value is out of bounds or of the wrong type; all of them are named.
+        """
+        known = {key: value for key, value in settings.items() if key.partition(".")[0] in Hyperparameters.model_fields}
+        adapter = {key: value for key, value in settings.items() if key not in known}
+        return cls.checked(
+            {"base": base, "method": method, "name": name, "adapter": adapter, "hyperparameters": _nested(known)}
+        )
 
 
 class TuningPlan(Record):
@@ -125,3 +141,12 @@ class TuningResult(Record):
     total_parameters: int
     trained_tokens: int
     seconds: float
+
+
+def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in settings.items():
+        outer, dot, inner = key.partition(".")
+        before = nested.get(outer)
+        nested[outer] = {**(before if isinstance(before, dict) else {}), inner: value} if dot else value
+    return nested
