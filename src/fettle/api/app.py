@@ -28,7 +28,8 @@ def create_app(
         max_body_bytes: longest request that is read.
     """
     meters = Meters()
-    app = FastAPI(title="Fettle", version=version("fettle-ai"), lifespan=_lifespan, redoc_url=None)
+    # No pages of documentation: they load their scripts from elsewhere. The document itself is at /openapi.json.
+    app = FastAPI(title="Fettle", version=version("fettle-ai"), lifespan=_lifespan, docs_url=None, redoc_url=None)
     app.state.backend, app.state.preload = Backend(platform, meters), preload
     app.state.max_body_bytes = max_body_bytes
     app.add_middleware(Envelope, meters=meters)

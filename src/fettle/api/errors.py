@@ -69,7 +69,9 @@ async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     told = FettleError(f"{request.method} {request.url.path}: {error.detail}")
     if error.status_code == 404:
-        told = NotFound(f"no such route: {request.method} {request.url.path}", hint="GET /docs lists the routes.")
+        told = NotFound(
+            f"no such route: {request.method} {request.url.path}", hint="GET /openapi.json lists the routes."
+        )
     told.http_status = error.status_code
     if error.status_code == 405:
         told.code = "method_not_allowed"

@@ -90,11 +90,11 @@ class CountingEngine:
 class PlainPrompts:
     """As `fettle.workers.prompts.Prompts`, with the code points of the text as its tokens."""
 
-    def tokens(self, request: GenerateRequest, adapter: str | None) -> tuple[int, ...]:  # noqa: ARG002 - all are alike
-        """The prompt's tokens."""
-        if request.token_ids is not None:
-            return request.token_ids
-        return tuple(map(ord, request.text or "".join(message.content for message in request.messages or ())))
+    def tokenized(self, request: GenerateRequest, adapter: str | None) -> GenerateRequest:  # noqa: ARG002 - all are alike
+        """The request with tokens."""
+        text = request.text or "".join(message.content for message in request.messages or ())
+        tokens = request.token_ids or tuple(map(ord, text))
+        return request.model_copy(update={"token_ids": tokens, "text": None, "messages": None})
 
     def add_adapter(self, name: str, folder: Path) -> None:
         """Nothing to learn."""

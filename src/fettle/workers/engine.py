@@ -50,8 +50,8 @@ class EngineLike(Protocol):
 class PromptsLike(Protocol):
     """What the loop needs of `fettle.workers.prompts.Prompts`."""
 
-    def tokens(self, request: GenerateRequest, adapter: str | None) -> tuple[int, ...]:
-        """The token ids of the request's prompt, whatever form it came in."""
+    def tokenized(self, request: GenerateRequest, adapter: str | None) -> GenerateRequest:
+        """The request with token ids for a prompt, whatever form it came in."""
 
     def add_adapter(self, name: str, folder: Path) -> None:
         """Learn in which form an adapter's prompts were in training."""
@@ -113,12 +113,10 @@ class EngineWorker:
     def _generate(self, frame: Generate) -> None:
         if self._is_ending:
             raise Unavailable("the engine is shutting down")
-        request = frame.request
-        tokens = self._prompts.tokens(request, frame.adapter)
-        plain = request.model_copy(update={"token_ids": tokens, "text": None, "messages": None})
+        request = self._prompts.tokenized(frame.request, frame.adapter)
         try:
             for index in range(request.num_choices):
-                self._engine.add(frame.id, plain, adapter=frame.adapter, index=index)
+                self._engine.add(frame.id, request, adapter=frame.adapter, index=index)
         except Exception:
             self._engine.abort(frame.id)
             raise

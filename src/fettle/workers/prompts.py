@@ -1,0 +1,88 @@
+"""Turns a request's prompt, in whatever form it came, into the tokens that the model saw in training."""
+
+import json
+from pathlib import Path
+
+from fettle.data.template import Template
+from fettle.errors import InvalidInput, UnsupportedModel
+from fettle.models.tokenizer import Tokenizer
+from fettle.types.generation import GenerateRequest
+from fettle.types.resources import PromptFormat
+
+FACTS_FILE = "fettle.json"
+
+
+class Prompts:
+    """The prompts of one base model and its adapters."""
+
+    def __init__(self, tokenizer: Tokenizer, base_format: PromptFormat | None) -> None:
+        """Prompts for a tokenizer; `base_format` is the form of the rows that the whole weights were tuned on."""
+        self._template, self._vocab_size = Template(tokenizer), tokenizer.vocab_size
+        self._formats: dict[str | None, PromptFormat | None] = {None: base_format}
+
+    @classmethod
+    def load(cls, folder: Path) -> "Prompts":
+        """The prompts of the model in a folder.
+
+        Raises:
+            UnsupportedModel: a file in it cannot be understood.
+        """
+        return cls(Tokenizer.load(folder), prompt_format(folder))
+
+    def add_adapter(self, name: str, folder: Path) -> None:
+        """Learn in which form an adapter's prompts were in training."""
+        self._formats[name] = prompt_format(folder)
+
+    def remove_adapter(self, name: str) -> None:
+        """Forget an adapter."""
+        self._formats.pop(name, None)
+
+    def tokenized(self, request: GenerateRequest, adapter: str | None) -> GenerateRequest:
+        """The request with token ids for a prompt, and the tokens that end an answer of its form.
+
+        Raises:
+            InvalidInput: the prompt is empty, has unknown token ids, or the chat template refuses it.
+        """
+        is_turn = request.messages is not None or (request.text is not None and self._formats.get(adapter) == "prompt")
+        sampling = request.sampling
+        if is_turn and not sampling.ignore_eos:
+            ends = tuple(dict.fromkeys([*sampling.stop_token_ids, *self._template.end_ids]))
+            sampling = sampling.model_copy(update={"stop_token_ids": ends})
+        tokens = self._checked(self._tokens(request, is_turn=is_turn))
+        return request.model_copy(update={"token_ids": tokens, "text": None, "messages": None, "sampling": sampling})
+
+    def _tokens(self, request: GenerateRequest, *, is_turn: bool) -> list[int]:
+        if request.messages is not None:
+            return self._template.prompt(request.messages)
+        if request.text is not None:
+            make = self._template.completion_prompt if is_turn else self._template.raw_prompt
+            return make(request.text)
+        return list(request.token_ids or ())
+
+    def _checked(self, tokens: list[int]) -> tuple[int, ...]:
+        if not tokens:
+            raise InvalidInput("the prompt has no tokens", hint="Write something to continue.", param="prompt")
+        if wrong := sorted({token for token in tokens if not 0 <= token < self._vocab_size}):
+            raise InvalidInput(
+                f"the model has no tokens {', '.join(map(str, wrong[:5]))}; its ids are 0 to {self._vocab_size - 1}",
+                param="prompt",
+            )
+        return tuple(tokens)
+
+
+def prompt_format(folder: Path) -> PromptFormat | None:
+    """The form of the rows that the model in a folder was tuned on; None when it was not tuned by Fettle.
+
+    Raises:
+        UnsupportedModel: the file that says so is damaged.
+    """
+    path = folder / FACTS_FILE
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["prompt_format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnsupportedModel(f"{path} cannot be read: {error}") from error
+    if found not in ("chat", "prompt"):
+        raise UnsupportedModel(f"{path} names the unknown prompt format {found!r}")
+    return "chat" if found == "chat" else "prompt"
