@@ -4,12 +4,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from fettle.data.examples import parse
-from fettle.data.files import Fault, Row, read_rows
-from fettle.errors import InvalidRows
+from fettle.data.examples import Example, read_examples, refuse
 from fettle.types.generation import Message
-
-MAX_FAULTS = 20
 
 
 class Question(NamedTuple):
@@ -31,28 +27,15 @@ def read_questions(path: Path, *, limit: int | None = None) -> list[Question]:
     """A question per row: its prompt with its completion, or a conversation with its last answer.
 
     Raises:
-        InvalidRows: some cannot be used; the first of them are named.
+        InvalidRows: some cannot be used.
         FettleError: the file cannot be read.
     """
-    read = [_question(line, row) for line, row in islice(read_rows(path), limit)]
-    faults = [fault for found in read if isinstance(found, list) for fault in found]
-    if faults:
-        raise InvalidRows(
-            f"{_count(read)} of {len(read)} rows in {path} cannot be used:",
-            faults=[*faults[:MAX_FAULTS], *(["..."] if len(faults) > MAX_FAULTS else [])],
-            hint=f"`fettle data check {path}` lists them all.",
-        )
-    return [found for found in read if isinstance(found, Question)]
+    read = list(islice(read_examples(path), limit))
+    bad = [found for found in read if not isinstance(found, Example)]
+    refuse(path, [fault for faults in bad for fault in faults], len(read), len(bad))
+    return [_question(found) for found in read if isinstance(found, Example)]
 
 
-def _question(line: int, row: Row | Fault) -> Question | list[str]:
-    if isinstance(row, Fault):
-        return [str(row)]
-    found = parse(row)
-    if isinstance(found, list):
-        return [f"line {line}: {fault}" for fault in found]
-    return Question(line, found.prompt_messages, found.reference)
-
-
-def _count(read: list[Question | list[str]]) -> int:
-    return sum(isinstance(found, list) for found in read)
+def _question(example: Example) -> Question:
+    messages = [{"role": turn.role, "content": turn.content} for turn in example.prompt]
+    return Question(example.line, tuple(Message.checked(message) for message in messages), example.answer)
