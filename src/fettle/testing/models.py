@@ -50,6 +50,8 @@ def tiny_model(folder: Path, family: str = "llama", *, seed: int = 0, **sizes: A
     ids = {token["content"]: token["id"] for token in _tokenizer_json(folder)["added_tokens"]}
     hf = {"model_type": family, "architectures": [ARCHITECTURES[family]], "torch_dtype": "float32"} | SIZES
     hf |= {"vocab_size": _vocab_size(folder), "eos_token_id": ids[END], "bos_token_id": ids[END_OF_TEXT]} | sizes
+    # Families differ in what they assume when it is left out.
+    hf.setdefault("head_dim", hf["hidden_size"] // hf["num_attention_heads"])
     (folder / "config.json").write_text(json.dumps(hf, indent=2) + "\n", encoding="utf-8")
     write_weights(folder / SINGLE, _random_weights(hf, seed))
     return folder
