@@ -43,8 +43,10 @@ class Adapter:
         return sum(value.numel() * value.element_size() for value in self.named_parameters().values())
 
     def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> "Adapter":
-        """The same adapter in another number type or place."""
-        moved = {site: {n: v.to(device=device, dtype=dtype) for n, v in p.items()} for site, p in self.sites.items()}
+        """A copy in another number type or place, without gradients."""
+        moved = {
+            site: {n: v.detach().to(device=device, dtype=dtype) for n, v in p.items()} for site, p in self.sites.items()
+        }
         return Adapter(self.kind, self.config, moved)
 
 

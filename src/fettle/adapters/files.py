@@ -33,6 +33,7 @@ class Format:
         suffixes: end of a tensor's name -> our parameter name.
         write: our settings -> the fields of adapter_config.json.
         read: the fields and the tensors' sites -> our settings.
+        layers: the adapter -> the fields that say which layers it is on.
         refused: fields that change what is computed and are not supported, with the value that is fine.
     """
 
@@ -40,6 +41,7 @@ class Format:
     suffixes: dict[str, str]
     write: Callable[[Any], dict[str, Any]]
     read: Callable[[dict[str, Any], tuple[str, ...]], dict[str, Any]]
+    layers: Callable[[Adapter], dict[str, Any]]
     refused: dict[str, Any]
 
 
@@ -54,6 +56,11 @@ def _write_lora(config: LoRAConfig) -> dict[str, Any]:
     }
 
 
+def _lora_layers(adapter: Adapter) -> dict[str, Any]:
+    layers = sorted({number for site in adapter.sites if (number := layer_number(site)) is not None})
+    return {"layers_to_transform": layers, "layers_pattern": "layers"} if layers else {}
+
+
 def _read_lora(fields: dict[str, Any], leaves: tuple[str, ...]) -> dict[str, Any]:
     return {
         "rank": fields["r"],
@@ -66,6 +73,12 @@ def _read_lora(fields: dict[str, Any], leaves: tuple[str, ...]) -> dict[str, Any
 
 def _write_ia3(config: IA3Config) -> dict[str, Any]:
     return {"feedforward_modules": list(config.feedforward_modules), "fan_in_fan_out": False}
+
+
+def _ia3_layers(adapter: Adapter) -> dict[str, Any]:
+    """PEFT has no layer range for IA3, but it takes whole module names."""
+    inputs = [site for site, params in adapter.sites.items() if "l_in" in params]
+    return {"target_modules": list(adapter.sites), "feedforward_modules": inputs}
 
 
 def _read_ia3(fields: dict[str, Any], leaves: tuple[str, ...]) -> dict[str, Any]:
@@ -86,8 +99,12 @@ _LORA_REFUSED = {
     "trainable_token_indices": None,
 }
 FORMATS = {
-    "lora": Format("LORA", {"lora_A.weight": "a", "lora_B.weight": "b"}, _write_lora, _read_lora, _LORA_REFUSED),
-    "ia3": Format("IA3", {"ia3_l": "l"}, _write_ia3, _read_ia3, {"fan_in_fan_out": False, "modules_to_save": None}),
+    "lora": Format(
+        "LORA", {"lora_A.weight": "a", "lora_B.weight": "b"}, _write_lora, _read_lora, _lora_layers, _LORA_REFUSED
+    ),
+    "ia3": Format(
+        "IA3", {"ia3_l": "l"}, _write_ia3, _read_ia3, _ia3_layers, {"fan_in_fan_out": False, "modules_to_save": None}
+    ),
 }
 
 
@@ -104,11 +121,7 @@ def save_adapter(folder: Path, adapter: Adapter, *, base: str = "") -> None:
         "target_modules": list(adapter.config.target_modules),
         **form.write(adapter.config),
     }
-    layers = _layers_of(adapter)
-    if layers is not None and adapter.kind == "lora":
-        fields |= {"layers_to_transform": layers, "layers_pattern": "layers"}
-    elif layers is not None:
-        fields["target_modules"] = sorted(adapter.sites)
+    fields |= form.layers(adapter)
     (folder / CONFIG).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
     save_file(_to_peft(adapter), folder / WEIGHTS, metadata={"format": "pt"})
 
@@ -185,8 +198,3 @@ def _named(kind: str, config: Any, site: str, params: Params) -> Params:
         return params
     name = "l_in" if site.rsplit(".", 1)[-1] in config.feedforward_modules else "l_out"
     return {name: params["l"].flatten()}
-
-
-def _layers_of(adapter: Adapter) -> list[int] | None:
-    """The layers that are adapted, or None if the names say nothing of layers."""
-    return sorted({number for site in adapter.sites if (number := layer_number(site)) is not None}) or None

@@ -1,100 +1,172 @@
-"""Encoded rows -> optimizer steps -> flat batches without padding.
+"""Encoded rows in flat arrays, and the batches that a step is made of: no padding, the same on every machine."""
 
-Shapes: T tokens of all the batch's rows in a row, N scored places.
-"""
-
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from fettle.data.examples import Example
+from fettle.data.template import Encoded, Template
+
+Ints: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows laid end to end.
+    """Rows laid end to end, T tokens in all, of which N are predicted with loss.
 
     Attributes:
-        tokens: (T,) token ids.
-        positions: (T,) each token's place in its own row.
-        lengths: tokens per row.
-        at: (N,) places whose next token is scored.
-        targets: (N,) those next tokens.
+        tokens: (T,) ids.
+        positions: (T,) place in its row, from 0.
+        lengths: tokens of each row; their sum is T.
+        at: (N,) indices into `tokens`; what follows each of them is scored.
+        targets: (N,) the ids that follow.
+        num_rows: number of rows.
     """
 
     tokens: Ints
     positions: Ints
-    lengths: tuple[int, ...]
+    lengths: list[int]
     at: Ints
     targets: Ints
 
-
-class EncodedRows:
-    """Many rows in three flat arrays, which may be memory maps: a million rows are not a million lists."""
-
-    def __init__(
-        self, tokens: npt.NDArray[np.integer], scored: npt.NDArray[np.generic], lengths: npt.ArrayLike
-    ) -> None:
-        self.tokens, self.scored = tokens, scored
-        self.lengths: Ints = np.asarray(lengths, dtype=np.int64)
-        self._starts: Ints = np.concatenate(([0], np.cumsum(self.lengths)))
-
-    def __len__(self) -> int:
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
         return len(self.lengths)
 
-    def select(self, rows: Sequence[int]) -> "EncodedRows":
-        """A copy of these rows only, in this order."""
-        return EncodedRows(self._join(self.tokens, rows), self._join(self.scored, rows), self.lengths[list(rows)])
 
-    def num_scored(self, rows: Sequence[int]) -> int:
-        """How many tokens of these rows a loss is taken on (a row's first token has nothing before it to predict it)."""
-        return sum(int(np.count_nonzero(self._of(self.scored, row)[1:])) for row in rows)
+class EncodedRows:
+    """All rows of a file as arrays: 5 bytes per token and 8 per row, whatever their number.
+
+    Attributes:
+        tokens: int32 ids of all rows, end to end.
+        scored: for each of them, whether predicting it costs loss.
+        offsets: row i is tokens[offsets[i] : offsets[i + 1]].
+        left_out: line numbers of rows that exceed the context.
+    """
+
+    def __init__(self, rows: Iterable[Encoded]) -> None:
+        tokens, scored, offsets = _Growing(np.int32), _Growing(np.bool_), _Growing(np.int64)
+        offsets.extend([0])
+        for row in rows:
+            tokens.extend(row.token_ids)
+            scored.extend(row.scored)
+            offsets.extend([len(tokens)])
+        self.tokens, self.scored, self.offsets = tokens.array(), scored.array(), offsets.array()
+        self.left_out: list[int] = []
+
+    @classmethod
+    def of(cls, examples: Iterable[tuple[int, Example]], template: Template, context: int) -> "EncodedRows":
+        """Encode (line number, example) pairs; those longer than `context` tokens are left out and their lines kept."""
+        left_out: list[int] = []
+
+        def fitting() -> Iterable[Encoded]:
+            for line, example in examples:
+                encoded = template.encode(example)
+                if len(encoded.token_ids) > context:
+                    left_out.append(line)
+                else:
+                    yield encoded
+
+        rows = cls(fitting())
+        rows.left_out = left_out
+        return rows
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Ints:
+        """Tokens of each row."""
+        return np.diff(self.offsets)
+
+    @property
+    def num_scored(self) -> int:
+        """Tokens that are predicted with loss, in all rows together."""
+        return int(self.scored.sum()) - int(self.scored[self.offsets[:-1]].sum())
+
+    def row(self, index: int) -> Encoded:
+        """One row, as it was encoded."""
+        span = slice(self.offsets[index], self.offsets[index + 1])
+        return Encoded(self.tokens[span].tolist(), self.scored[span].tolist())
 
     def pack(self, rows: Sequence[int]) -> Batch:
-        """Lay these rows end to end."""
-        lengths = self.lengths[list(rows)]
-        tokens = self._join(self.tokens, rows).astype(np.int64)
-        ends = np.cumsum(lengths)
-        positions = np.arange(len(tokens)) - np.repeat(ends - lengths, lengths)
-        is_scored = self._join(self.scored, rows).astype(bool)
-        places = np.flatnonzero(is_scored & (positions > 0))
-        return Batch(tokens, positions, tuple(lengths.tolist()), places - 1, tokens[places])
-
-    def _of(self, array: npt.NDArray[np.generic], row: int) -> npt.NDArray[np.generic]:
-        return array[self._starts[row] : self._starts[row + 1]]
-
-    def _join(self, array: npt.NDArray[np.generic], rows: Sequence[int]) -> npt.NDArray[np.generic]:
-        return np.concatenate([self._of(array, row) for row in rows]) if len(rows) else array[:0]
+        """The rows with these indices, end to end in this order."""
+        lengths = self.lengths[list(rows)].astype(np.int64)
+        starts = np.repeat(self.offsets[list(rows)], lengths)
+        positions = np.arange(len(starts)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        source = starts + positions
+        tokens = self.tokens[source].astype(np.int64)
+        # A row's first token has nothing before it that could predict it.
+        followers = np.flatnonzero(self.scored[source] & (positions > 0))
+        return Batch(tokens, positions, lengths.tolist(), at=followers - 1, targets=tokens[followers])
 
 
-def collect(encoded: Iterable[tuple[Sequence[int], Sequence[bool]]]) -> EncodedRows:
-    """Gather (token ids, scored) pairs into flat arrays."""
-    tokens, scored, lengths = [], [], []
-    for ids, marks in encoded:
-        tokens.append(np.asarray(ids, dtype=np.int32))
-        scored.append(np.asarray(marks, dtype=bool))
-        lengths.append(len(ids))
-    if not lengths:
-        return EncodedRows(np.empty(0, np.int32), np.empty(0, bool), [])
-    return EncodedRows(np.concatenate(tokens), np.concatenate(scored), lengths)
+def pack(rows: Sequence[Encoded]) -> Batch:
+    """Rows end to end."""
+    return EncodedRows(rows).pack(range(len(rows)))
 
 
 def plan_epoch(num_rows: int, *, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """The rows of each optimizer step: shuffled by seed and epoch, the same on every machine; the last may be short."""
-    order = np.random.default_rng([seed, epoch]).permutation(num_rows)
-    return [order[start : start + batch_size].tolist() for start in range(0, num_rows, batch_size)]
+    """Row indices of each optimizer step of an epoch: every row once, in an order that seed and epoch determine.
+
+    The last step takes what is left. The order is the same on every machine and in every version of NumPy.
+    """
+    order = shuffled(num_rows, seed=seed, epoch=epoch).tolist()
+    return [order[start : start + batch_size] for start in range(0, num_rows, batch_size)]
 
 
-def split_by_tokens(rows: Sequence[int], length_of: Callable[[int], int], max_tokens: int) -> list[list[int]]:
-    """Cut a step's rows into pieces of at most `max_tokens` tokens; a longer row is a piece of its own."""
-    pieces: list[list[int]] = []
+def split_by_tokens(rows: Sequence[int], lengths: npt.NDArray[Any] | Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Cut a step's rows, in order, into parts of at most `max_tokens` tokens; a longer row is a part of its own."""
+    parts: list[list[int]] = []
     room = 0
-    for row in sorted(rows, key=lambda row: (-length_of(row), row)):
-        if not pieces or length_of(row) > room:
-            pieces.append([])
+    for row in rows:
+        length = int(lengths[row])
+        if not parts or length > room:
+            parts.append([])
             room = max_tokens
-        pieces[-1].append(row)
-        room -= length_of(row)
-    return pieces
+        parts[-1].append(row)
+        room -= length
+    return parts
+
+
+def shuffled(count: int, *, seed: int, epoch: int = 0) -> Ints:
+    """0 to count - 1 in an order that only `seed` and `epoch` determine."""
+    return np.argsort(hashed(np.arange(count), seed=seed, stream=epoch), kind="stable")
+
+
+def hashed(values: npt.NDArray[Any], *, seed: int, stream: int = 0) -> npt.NDArray[np.uint64]:
+    """64 well-mixed bits of each value. Source: Steele, Lea, Flood 2014, splitmix64's output function."""
+    start = _mix(_mix(np.array([seed], np.uint64)) + np.uint64(stream))
+    return _mix(_mix(values.astype(np.uint64)) + start)
+
+
+def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+class _Growing:
+    """An array that values are appended to; it doubles its room when it is full."""
+
+    def __init__(self, dtype: type[np.generic]) -> None:
+        self._room: npt.NDArray[Any] = np.empty(1024, dtype)
+        self._used = 0
+
+    def __len__(self) -> int:
+        return self._used
+
+    def extend(self, values: Sequence[Any]) -> None:
+        end = self._used + len(values)
+        if end > len(self._room):
+            self._room = np.concatenate([self._room, np.empty(max(end, len(self._room)), self._room.dtype)])
+        self._room[self._used : end] = values
+        self._used = end
+
+    def array(self) -> npt.NDArray[Any]:
+        return self._room[: self._used].copy()

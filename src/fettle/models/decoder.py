@@ -111,7 +111,11 @@ class Decoder(nn.Module):
         self.config = config
         self.model = Trunk(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        if config.tied_head:
+        self.tie()
+
+    def tie(self) -> None:
+        """Let the head use the embeddings' weights, if the family shares them (moving a model can part them)."""
+        if self.config.tied_head:
             self.lm_head.weight = self.model.embed_tokens.weight
 
     @property

@@ -34,6 +34,7 @@ def load_decoder(folder: Path, *, dtype: torch.dtype = torch.float32, device: st
     with torch.device("meta"):
         decoder = Decoder(config)
     decoder.to_empty(device=device).to(dtype)
+    decoder.tie()
     # The angles are no weights: to_empty() has wiped them and a low-precision copy would be wrong.
     decoder.model.inverse_frequencies = Decoder(_tiny(config)).model.inverse_frequencies.to(device)
     _fill(decoder, folder)

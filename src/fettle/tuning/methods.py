@@ -39,7 +39,7 @@ class Trainee(ABC):
         """The loss of a batch."""
 
     @abstractmethod
-    def train_mode(self, is_training: bool) -> None:  # noqa: FBT001
+    def train_mode(self, is_training: bool) -> None:
         """Switch dropout."""
 
     @abstractmethod
@@ -85,7 +85,7 @@ class AdapterTrainee(Trainee):
         with self.arithmetic(), self.bank.route([(self.slot, len(batch.tokens))]):
             return next_token(self.decoder, batch)
 
-    def train_mode(self, is_training: bool) -> None:  # noqa: FBT001
+    def train_mode(self, is_training: bool) -> None:
         """Switch the adapter's dropout."""
         self.bank.is_training = is_training
 
@@ -115,7 +115,7 @@ class FullTrainee(Trainee):
         with self.arithmetic():
             return next_token(self.decoder, batch)
 
-    def train_mode(self, is_training: bool) -> None:  # noqa: FBT001
+    def train_mode(self, is_training: bool) -> None:
         """There is no dropout."""
 
     def write(self, folder: Path, *, base: Path, name: str) -> None:  # noqa: ARG002
