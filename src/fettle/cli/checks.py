@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fettle.cli.output import bytes_text
-from fettle.errors import FettleError, WorkerDied
+from fettle.errors import FettleError, NotFound, WorkerDied
+from fettle.registry.base_models import read_entry
+from fettle.services.platform import Platform
 from fettle.settings import Settings
 from fettle.types.record import Record
+from fettle.types.resources import BaseModelEntry, CustomModel
 
 GIB = 2**30
 LITTLE_MEMORY_BYTES = 4 * GIB
@@ -88,14 +91,57 @@ def torch(settings: Settings) -> list[Finding]:
     ]
 
 
+def base_models(settings: Settings) -> list[Finding]:
+    """Every base model's files are there and whole."""
+    with Platform(settings) as platform:
+        entries = platform.base_models.list()
+    if not entries:
+        hint = "Install Fettle again, or bring a model: `fettle pull FOLDER`."
+        return [Finding(check="base_models", state="error", found="none", hint=hint)]
+    return [_base_model(entry) for entry in entries]
+
+
+def artifacts(settings: Settings) -> list[Finding]:
+    """Every custom model's files are there; files that belong to nothing are removed."""
+    root = settings.home / "artifacts"
+    before = len(list(root.glob("??/*")))
+    with Platform(settings) as platform:  # opening it sweeps
+        models = platform.custom_models.list()
+        missing = [finding for model in models for finding in _missing(platform, model)]
+    orphaned = before - len(list(root.glob("??/*")))
+    swept = f"; {orphaned} orphaned folders removed" if orphaned else ""
+    return missing or [Finding(check="artifacts", found=f"{len(models)} custom models, all files there{swept}")]
+
+
+CHECKS: tuple[Check, ...] = (python, torch, threads, memory, disk, home, base_models, artifacts)
+
+
 def examine(check: Check, settings: Settings) -> list[Finding]:
     """What the check found; an error on its way is its finding."""
     try:
         return check(settings)
     except FettleError as error:
-        return [Finding(check=check.__name__.strip("_"), state="error", found=error.message, hint=error.hint)]
+        return [Finding(check=check.__name__, state="error", found=error.message, hint=error.hint)]
     except OSError as error:
-        return [Finding(check=check.__name__.strip("_"), state="error", found=str(error))]
+        return [Finding(check=check.__name__, state="error", found=str(error))]
+
+
+def _base_model(entry: BaseModelEntry) -> Finding:
+    try:
+        read_entry(Path(entry.path), name=entry.name, source=entry.source)
+    except FettleError as error:
+        hint = error.hint or f"Bring it again: `fettle pull SOURCE --name {entry.name}`."
+        return Finding(check="base_models", state="error", found=f"{entry.name}: {error.message}", hint=hint)
+    return Finding(check="base_models", found=f"{entry.name} is complete ({bytes_text(entry.size_bytes)})")
+
+
+def _missing(platform: Platform, model: CustomModel) -> list[Finding]:
+    try:
+        platform.custom_models.path(model)
+    except NotFound as error:
+        found = f"{model.full_name}: {error.message}"
+        return [Finding(check="artifacts", state="error", found=found, hint=error.hint)]
+    return []
 
 
 def _probe(num_threads: int) -> dict[str, Any]:

@@ -86,9 +86,9 @@ class Answering:
         for place, question in enumerate(questions):
             request = GenerateRequest(model=ADAPTER, messages=question.messages, sampling=self._sampling)
             try:
-                tokens = self._prompts.tokens(request, self._adapter)
-                plain = request.model_copy(update={"token_ids": tokens, "messages": None})
-                self._engine.add(str(place), plain, adapter=self._adapter, index=0)
+                self._engine.add(
+                    str(place), self._prompts.tokenized(request, self._adapter), adapter=self._adapter, index=0
+                )
             except FettleError as error:
                 faults.append(f"  line {question.line}: {error.message}")
         if faults:
