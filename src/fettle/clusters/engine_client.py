@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
+
+from msgspec import MsgspecError
 
 from fettle.clusters.frames import (
     Abort,
@@ -82,7 +84,9 @@ class EngineClient:
         """
         return await asyncio.shield(self._ready)
 
-    async def generate(self, request: GenerateRequest, adapter: str | None = None) -> AsyncIterator[GenerateChunk]:
+    async def generate(
+        self, request: GenerateRequest, adapter: str | None = None
+    ) -> AsyncGenerator[GenerateChunk, None]:
         """The chunks of all choices as they are made; the engine stops when the iterator is closed or cancelled.
 
         Raises:
@@ -123,13 +127,17 @@ class EngineClient:
         if self.is_alive:
             self._is_closing = True
             self._writer.write(packed(Close()))
-        await self._listener
+        await self.ended()
 
     async def hang_up(self) -> None:
         """Leave at once; whatever runs is lost."""
         self._is_closing = True
         self._writer.close()
-        await self._listener
+        await self.ended()
+
+    async def ended(self) -> None:
+        """Wait until the worker has hung up, whatever the reason."""
+        await asyncio.shield(self._listener)
 
     async def _ask(self, frame: AddAdapter | RemoveAdapter | Stats) -> dict[str, Any]:
         reply = self._replies[frame.id] = asyncio.get_running_loop().create_future()
@@ -154,8 +162,8 @@ class EngineClient:
             while data := await self._reader.read(_READ_BYTES):
                 for body in self._unpacker.feed(data):
                     self._handle(from_worker.decode(body))
-        except ConnectionError:
-            log.info("the link to an engine broke")
+        except (ConnectionError, ValueError, MsgspecError) as error:
+            log.error("the link to an engine broke", exc_info=error)
         finally:
             await self._end()
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,9 +37,14 @@ def end_group(process: ProcessId, grace_seconds: float) -> None:
 
 def ended(process: ProcessId, timeout_seconds: float) -> bool:
     """Whether a process, not necessarily a child of ours, ends in time."""
+    return wait_until(lambda: not process.is_alive, timeout_seconds)
+
+
+def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
+    """Whether a condition that nobody announces becomes true in time; it is looked at every 20 ms."""
     deadline = time.monotonic() + timeout_seconds
-    while process.is_alive:
-        if time.monotonic() > deadline:
+    while not condition():
+        if time.monotonic() >= deadline:
             return False
         time.sleep(0.02)
     return True

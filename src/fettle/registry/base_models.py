@@ -2,7 +2,8 @@
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,9 +26,13 @@ class BaseModels:
         """The packaged models and those in `repository`."""
         self._repository = repository
 
+    @cached_property
+    def _packaged(self) -> Sequence[BaseModelEntry]:
+        return packaged()
+
     def list(self) -> list[BaseModelEntry]:
         """All base models by name; the packaged ones first."""
-        return [*packaged(), *self._repository.find(BaseModelEntry)]
+        return [*self._packaged, *self._repository.find(BaseModelEntry)]
 
     def get(self, name: str) -> BaseModelEntry:
         """The base model of this name.
@@ -61,12 +66,15 @@ class BaseModels:
         return self._repository.insert(entry)
 
 
-def packaged() -> Iterator[BaseModelEntry]:
+def packaged(listing: Path = HERE / "base_models.toml") -> list[BaseModelEntry]:
     """The models that ship with Fettle, as far as their files are in this installation."""
-    for name, facts in tomllib.loads((HERE / "base_models.toml").read_text(encoding="utf-8")).items():
-        folder = HERE / facts["folder"]
-        if (folder / "config.json").exists():
-            yield read_entry(folder, name=name, source="packaged", licence=facts["licence"])
+    listed = tomllib.loads(listing.read_text(encoding="utf-8"))
+    folders = {name: listing.parent / facts["folder"] for name, facts in listed.items()}
+    return [
+        read_entry(folder, name=name, source="packaged", licence=listed[name]["licence"])
+        for name, folder in folders.items()
+        if (folder / "config.json").exists()
+    ]
 
 
 def read_entry(

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from fettle.errors import InvalidInput, unknown
-from fettle.store.artifacts import ArtifactStore, files_in
+from fettle.store.artifacts import ArtifactStore
+from fettle.store.files import files_in
 from fettle.store.repository import Artifact, Records, Repository
 from fettle.types.ids import new_id, now
 from fettle.types.resources import CustomModel, PromptFormat, TuningJob
@@ -27,13 +28,14 @@ class CustomModels:
         Raises:
             NotFound: there is none; with the nearest name.
         """
-        known = self.list()
         set_name, colon, number = name.partition(":")
-        versions = {model.version: model for model in known if model.name == set_name}
-        if not colon and versions:
-            return versions[max(versions)]
-        if number.isdecimal() and int(number) in versions:
-            return versions[int(number)]
+        siblings = self._repository.find(CustomModel, name=set_name, state="active")
+        versions = {str(model.version): model for model in siblings}
+        if not colon and siblings:
+            return max(siblings, key=lambda model: model.version)
+        if number in versions:
+            return versions[number]
+        known = self.list()
         full_names = [model.full_name for model in known]
         raise unknown("custom model", name, full_names if colon else {model.name for model in known}, param="model")
 

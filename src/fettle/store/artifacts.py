@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fettle.errors import NotFound, StorageFailed
+from fettle.store.files import bring, files_in, storage_told, sync
 from fettle.store.repository import Artifact, Records, Repository
 from fettle.types.ids import new_id, now
 
@@ -51,7 +52,7 @@ class ArtifactStore:
         """
         folder = self._staging / f"{os.getpid()}-{new_id('stage')}"
         try:
-            with _told(f"files cannot be kept in {self.root}"):
+            with storage_told(f"files cannot be kept in {self.root}"):
                 sizes_and_digests = _stage(files, folder, is_linked)
             sizes = [size for size, _ in sizes_and_digests.values()]
             yield Staged(_hash({name: digest for name, (_, digest) in sizes_and_digests.items()}), sum(sizes), folder)
@@ -61,11 +62,11 @@ class ArtifactStore:
     def place(self, staged: Staged, records: Records) -> Artifact:
         """Move staged files to their place and record them, inside the caller's write transaction."""
         target = self._target(staged.hash)
-        with _told(f"files cannot be kept in {self.root}"):
+        with storage_told(f"files cannot be kept in {self.root}"):
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 staged.folder.rename(target)
-                _sync(target.parent)
+                sync(target.parent)
         known = records.find(Artifact, hash=staged.hash)
         if known:
             return known[0]
@@ -90,7 +91,7 @@ class ArtifactStore:
             StorageFailed: the files are not what was stored.
         """
         folder = self.path(content_hash)
-        with _told(f"the artifact {folder} cannot be read"):
+        with storage_told(f"the artifact {folder} cannot be read"):
             found = _hash({name: _digest(path) for name, path in files_in(folder).items()})
         if found != content_hash:
             raise StorageFailed(f"the files in {folder} were changed or damaged", hint="Restore them from a backup.")
@@ -104,7 +105,7 @@ class ArtifactStore:
     def sweep_one(self, content_hash: str) -> None:
         """Remove the files of an artifact that is not recorded (any more)."""
         trash = self._staging / f"{os.getpid()}-{new_id('trash')}"
-        with _told(f"the artifact {content_hash} cannot be removed"):
+        with storage_told(f"the artifact {content_hash} cannot be removed"):
             self._staging.mkdir(parents=True, exist_ok=True)
             # In a write transaction: nobody can record the same content between the look and the rename.
             with self._repository.write() as records:
@@ -127,35 +128,10 @@ class ArtifactStore:
         return self.root / content_hash[:2] / content_hash
 
 
-def files_in(folder: Path) -> dict[str, Path]:
-    """Every file below a folder, by its relative name."""
-    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 def _stage(files: Mapping[str, Path], folder: Path, is_linked: bool) -> dict[str, tuple[int, bytes]]:
     folder.mkdir(parents=True)
-    told = {name: _bring(source, folder / name, is_linked) for name, source in sorted(files.items())}
-    for path in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
-        _sync(path)
-    return told
-
-
-def _bring(source: Path, target: Path, is_linked: bool) -> tuple[int, bytes]:
-    """Copy or link one file; its size and digest."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not (is_linked and _linked(source, target)):
-        shutil.copyfile(source, target)
-        target.chmod(0o444)
-    _sync(target)
-    return target.stat().st_size, _digest(target)
-
-
-def _linked(source: Path, target: Path) -> bool:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links: a copy does as well
-        return False
-    return True
+    bring(files, folder, is_linked=is_linked)
+    return {name: ((folder / name).stat().st_size, _digest(folder / name)) for name in files}
 
 
 def _digest(path: Path) -> bytes:
@@ -171,14 +147,6 @@ def _hash(digests: Mapping[str, bytes]) -> str:
     return total.hexdigest()
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -187,13 +155,3 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageFailed(
-            f"{what}: {error.strerror or error}", hint="Free some space or give the right to write, and try again."
-        ) from error

@@ -48,14 +48,3 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.close()
-
-
-def is_locked(path: Path) -> bool:
-    """Whether some process holds the lock on `path` at this moment."""
-    if not path.exists():
-        return False
-    lock = FileLock(path)
-    try:
-        return not lock.try_acquire()
-    finally:
-        lock.close()

@@ -1,0 +1,170 @@
+"""The engines: a process per base model (or fully tuned model), started when first asked, and again when it died."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fettle.clusters.local_engine import ENGINE_MODULE, LocalEngine
+from fettle.errors import FettleError, NotFound, unknown
+from fettle.services.base_models import BaseModels
+from fettle.services.custom_models import CustomModels
+from fettle.settings import Settings
+from fettle.types.generation import GenerateChunk, GenerateRequest
+
+log = logging.getLogger(__name__)
+DRAIN_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a model's name means: whose weights, and which adapter on them (None: none)."""
+
+    engine: str
+    model_path: Path
+    adapter: str | None = None
+    adapter_path: Path | None = None
+
+
+class Engines:
+    """What answers requests; belongs to one event loop, in which it is started, asked and stopped."""
+
+    def __init__(
+        self,
+        base_models: BaseModels,
+        custom_models: CustomModels,
+        settings: Settings,
+        *,
+        module: str = ENGINE_MODULE,
+    ) -> None:
+        """Engines for these models; `module` is the worker that serves one."""
+        self._base_models, self._custom_models, self._settings = base_models, custom_models, settings
+        self._module = module
+        self._engines: dict[str, LocalEngine] = {}
+        self._starting: dict[str, asyncio.Task[LocalEngine]] = {}
+        self._watchers: set[asyncio.Task[None]] = set()
+
+    def find(self, model: str) -> Resolved:
+        """What a model's name means.
+
+        Raises:
+            NotFound: there is no such model; with the nearest name.
+        """
+        return resolve(model, self._base_models, self._custom_models)
+
+    async def start(self, names: Sequence[str]) -> None:
+        """Begin to load these models; returns before they are loaded.
+
+        Raises:
+            NotFound: there is no such model.
+        """
+        for found in [self.find(name) for name in names]:
+            await self._engine(found)
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerateChunk, None]:
+        """The chunks of all choices as they are made; closing or cancelling it stops the work.
+
+        Raises:
+            NotFound: there is no such model.
+            Unavailable: its engine died; the next request starts it again.
+            FettleError: the model cannot be loaded, or the request cannot be done.
+        """
+        found = await asyncio.to_thread(self.find, request.model)
+        engine = await self._engine(found)
+        await engine.client.ready()
+        if found.adapter and found.adapter_path:
+            await engine.load_adapter(found.adapter, found.adapter_path)
+        async with aclosing(engine.client.generate(request, found.adapter)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    def states(self) -> dict[str, str]:
+        """Each engine's state: loading, ready or failed."""
+        return dict.fromkeys(self._starting, "loading") | {name: one.state for name, one in self._engines.items()}
+
+    async def stats(self) -> dict[str, dict[str, Any]]:
+        """Each ready engine's counters."""
+        ready = {name: engine for name, engine in self._engines.items() if engine.client.is_ready}
+        found = await asyncio.gather(*(one.client.stats() for one in ready.values()), return_exceptions=True)
+        return {name: stats for name, stats in zip(ready, found, strict=True) if isinstance(stats, dict)}
+
+    async def stop(self, grace_seconds: float = DRAIN_SECONDS) -> None:
+        """Let what runs end, for a while, and end the engines."""
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.gather(*self._watchers, *self._starting.values(), return_exceptions=True)
+        engines = list(self._engines.values())
+        self._engines.clear()
+        await asyncio.gather(*(engine.stop(grace_seconds) for engine in engines))
+
+    def kill(self) -> None:
+        """End at once whatever `stop` was not called for."""
+        for engine in self._engines.values():
+            engine.worker.terminate(grace_seconds=1)
+        self._engines.clear()
+
+    async def _engine(self, found: Resolved) -> LocalEngine:
+        """The running engine, started if there is none; it may still be loading."""
+        engine = self._engines.get(found.engine)
+        if engine and engine.client.is_alive:
+            return engine
+        if found.engine not in self._starting:
+            self._starting[found.engine] = asyncio.create_task(self._start(found))
+        return await asyncio.shield(self._starting[found.engine])
+
+    async def _start(self, found: Resolved) -> LocalEngine:
+        home, name = self._settings.home, found.engine.replace("/", "--").replace(":", "-")
+        try:
+            engine = self._engines[found.engine] = await LocalEngine.start(
+                found.engine,
+                found.model_path,
+                folder=home / "engines" / name,
+                log_path=home / "logs" / f"engine-{name}.log",
+                threads=self._settings.threads,
+                dtype=self._settings.dtype,
+                module=self._module,
+            )
+        finally:
+            del self._starting[found.engine]
+        watcher = asyncio.create_task(self._watch(found, engine))
+        self._watchers.add(watcher)
+        watcher.add_done_callback(self._watchers.discard)
+        return engine
+
+    async def _watch(self, found: Resolved, engine: LocalEngine) -> None:
+        """Start an engine again that had been ready and died; one that cannot even load waits until it is asked."""
+        try:
+            await engine.client.ready()
+        except FettleError as error:
+            log.error("an engine could not load", extra={"engine": found.engine, "error": str(error)})
+            return
+        await engine.client.ended()
+        log.error("an engine died and is started again", extra={"engine": found.engine})
+        await self._engine(found)
+
+
+def resolve(model: str, base_models: BaseModels, custom_models: CustomModels) -> Resolved:
+    """What the name of a custom or base model means.
+
+    Raises:
+        NotFound: there is neither; with the nearest name of both.
+    """
+    try:
+        custom = custom_models.get(model)
+    except NotFound:
+        return _resolve_base(model, base_models, custom_models)
+    path = custom_models.path(custom)
+    if custom.kind == "full":
+        return Resolved(custom.full_name, path)
+    return Resolved(custom.base, Path(base_models.get(custom.base).path), custom.id, path)
+
+
+def _resolve_base(model: str, base_models: BaseModels, custom_models: CustomModels) -> Resolved:
+    bases = {entry.name: entry for entry in base_models.list()}
+    if model in bases:
+        return Resolved(model, Path(bases[model].path))
+    names = {name for custom in custom_models.list() for name in (custom.name, custom.full_name)}
+    raise unknown("model", model, names | bases.keys(), param="model")

@@ -1,0 +1,87 @@
+"""Models from a hub: the few files that are needed, resumable, and errors that say what to do."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+
+from fettle.errors import InvalidInput, NotFound, StorageFailed, Unavailable, UnsupportedModel
+from fettle.registry.base_models import UNKNOWN_LICENCE, read_config
+
+# Weights are safetensors or nothing: pickled files can run code. `model*` leaves out second copies in other layouts.
+WANTED = (
+    "model*.safetensors",
+    "*.json",
+    "tokenizer*",
+    "*.model",
+    "*.jinja",
+    "*.txt",
+    "README.md",
+    "LICENSE*",
+    "NOTICE*",
+)
+
+
+def wanted(names: list[str]) -> list[str]:
+    """Which of a model's files are needed; not those in folders, which hold other forms of the model."""
+    return [name for name in names if "/" not in name and any(fnmatch(name, pattern) for pattern in WANTED)]
+
+
+def download(name: str, folder: Path) -> str:
+    """Bring the hub's model `name` into `folder`; the licence that the hub names.
+
+    What an interrupted download left in `folder` is not fetched again.
+
+    Raises:
+        NotFound: the hub has no such model.
+        UnsupportedModel: it has no safetensors, or Fettle does not know the family.
+        InvalidInput: it is only given to those who accepted its terms.
+        Unavailable: the hub cannot be reached.
+        StorageFailed: the disk is full.
+    """
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+
+    with _told(name):
+        info = HfApi().model_info(name)
+        names = wanted([sibling.rfilename for sibling in info.siblings or []])
+        if not any(one.endswith(".safetensors") for one in names):
+            raise UnsupportedModel(
+                f"{name} has no safetensors files",
+                hint="Look for a version of it that has; pickled weights are refused.",
+            )
+        if "config.json" in names:  # before the weights: it tells whether they are of any use
+            hf_hub_download(name, "config.json", revision=info.sha, local_dir=folder)
+            read_config(folder)
+        snapshot_download(name, revision=info.sha, local_dir=folder, allow_patterns=names)
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
+    licence = info.card_data.get("license") if info.card_data else None
+    return str(licence or UNKNOWN_LICENCE)
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    import httpx
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        hint = "Accept its terms on its page on the hub, and set HF_TOKEN to a token of yours."
+        raise InvalidInput(f"{name} is only given to those who accepted its terms", hint=hint, param="name") from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        hint = "Check the name (org/model). For a private model set HF_TOKEN; for a folder give its path."
+        raise NotFound(f"there is no folder {name!r}, and no model of that name on the hub", hint=hint) from error
+    except (httpx.TransportError, errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
+        hint = "Check the connection and HF_ENDPOINT, and run the command again: it goes on where it stopped."
+        raise Unavailable(f"the hub cannot be reached: {_first_line(error)}", hint=hint) from error
+    except errors.HfHubHTTPError as error:
+        hint = "Run the command again later: it goes on where it stopped."
+        raise Unavailable(f"the hub could not give {name}: {_first_line(error)}", hint=hint) from error
+    except OSError as error:
+        hint = "Free some space and run the command again: it goes on where it stopped."
+        raise StorageFailed(f"{name} cannot be stored: {error.strerror or error}", hint=hint) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

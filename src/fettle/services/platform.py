@@ -1,0 +1,55 @@
+"""`Platform`: every service of one installation, wired together; what the command line and the server work with."""
+
+from typing import Self
+
+from fettle.registry.base_models import BaseModels as BaseModelRegistry
+from fettle.registry.custom_models import CustomModels as CustomModelRegistry
+from fettle.services.base_models import BaseModels
+from fettle.services.custom_models import CustomModels
+from fettle.services.engines import Engines
+from fettle.services.evaluations import Evaluations
+from fettle.services.tuning_jobs import TuningJobs
+from fettle.settings import Settings
+from fettle.store.artifacts import ArtifactStore
+from fettle.store.database import Database
+from fettle.store.events import EventLog
+from fettle.store.repository import Repository
+
+
+class Platform:
+    """An installation: its models, jobs, evaluations and engines.
+
+    Opening it brings the database up to date and the records in line with what really runs.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Open the installation in `settings.home`, which is made if needed.
+
+        Raises:
+            StorageFailed: the home folder or its database cannot be used.
+        """
+        self.settings, home = settings, settings.make_home()
+        self._database = Database.open(home / "fettle.db")
+        repository, self.events = Repository(self._database), EventLog(self._database)
+        artifacts = ArtifactStore(home / "artifacts", repository)
+        bases, customs = BaseModelRegistry(repository), CustomModelRegistry(repository, artifacts)
+        self.base_models = BaseModels(bases, customs, self.events, home)
+        self.custom_models = CustomModels(customs, bases, repository, self.events, home)
+        self.tuning_jobs = TuningJobs(repository, artifacts, self.events, bases, self.custom_models, settings)
+        self.evaluations = Evaluations(self.base_models, self.custom_models, settings)
+        self.engines = Engines(self.base_models, self.custom_models, settings)
+        self.tuning_jobs.recover()
+        artifacts.sweep()
+
+    def __enter__(self) -> Self:
+        """The platform itself."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """End what still runs and let go of the database."""
+        self.engines.kill()
+        self._database.close()

@@ -1,0 +1,90 @@
+"""What must be true before a tuning job is recorded; every fault is told at once."""
+
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+from fettle.adapters.kinds import KINDS
+from fettle.adapters.methods import METHODS
+from fettle.data.examples import load_examples
+from fettle.errors import Conflict, FettleError, InvalidInput
+from fettle.registry.base_models import BaseModels, read_config
+from fettle.types.tuning import Hyperparameters, TuningSpec
+
+
+def check_tuning(spec: TuningSpec, train: Path, validation: Path | None, base_models: BaseModels) -> None:
+    """Let a tuning job through that can be run.
+
+    Raises:
+        FettleError: it cannot; the one fault, or an InvalidInput that names them all.
+    """
+    checks: tuple[Callable[[], None], ...] = (
+        lambda: _check_base(spec, base_models),
+        lambda: _check_name(spec, base_models),
+        lambda: _check_method(spec),
+        lambda: _check_data(train, validation),
+    )
+    faults = [fault for check in checks for fault in _faults(check)]
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        hints = dict.fromkeys(fault.hint for fault in faults if fault.hint)
+        raise InvalidInput("\n".join(fault.message for fault in faults), hint="\n".join(hints), param=faults[0].param)
+
+
+def _faults(check: Callable[[], None]) -> Iterator[FettleError]:
+    try:
+        check()
+    except FettleError as error:
+        yield error
+
+
+def _check_base(spec: TuningSpec, base_models: BaseModels) -> None:
+    """The base exists and has the layers that are to be trained."""
+    num_layers = read_config(Path(base_models.get(spec.base).path)).num_layers
+    first, last = spec.hyperparameters.first_layer, spec.hyperparameters.last_layer
+    last = num_layers - 1 if last is None else last
+    if not first <= last < num_layers:
+        raise InvalidInput(
+            f"layers {first} to {last} are no range of {spec.base}",
+            hint=f"It has layers 0 to {num_layers - 1}.",
+            param="last_layer",
+        )
+
+
+def _check_name(spec: TuningSpec, base_models: BaseModels) -> None:
+    """A name means one model."""
+    if spec.name in {entry.name for entry in base_models.list()}:
+        hint = "Give the custom model another name with --name."
+        raise Conflict(f"{spec.name!r} is the name of a base model", hint=hint, param="name")
+
+
+def _check_method(spec: TuningSpec) -> None:
+    """The method exists, and knows the settings that were given."""
+    method = METHODS[spec.method]
+    fields = KINDS[method.kind].config.model_fields if method.kind else {}
+    unknown = [name for name in spec.adapter if name not in fields]
+    if unknown:
+        told = "\n".join(
+            _unknown_setting(name, spec.method, [*fields, *Hyperparameters.model_fields]) for name in unknown
+        )
+        hint = f"{spec.method} has {', '.join(fields) or 'none of its own'}; training has {_listed(Hyperparameters)}."
+        raise InvalidInput(told, hint=hint, param=unknown[0])
+    method.adapter_config(spec.adapter)
+
+
+def _unknown_setting(name: str, method: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    meant = f". Did you mean {near[0]!r}?" if near else ""
+    return f"method {method!r} has no setting {name!r}{meant}"
+
+
+def _listed(record: type[Hyperparameters]) -> str:
+    return ", ".join(record.model_fields)
+
+
+def _check_data(train: Path, validation: Path | None) -> None:
+    """Every row can be used."""
+    for path in [train, validation] if validation else [train]:
+        if not sum(1 for _ in load_examples(path)):
+            raise InvalidInput(f"{path} has no rows", param="file")
