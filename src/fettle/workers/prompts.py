@@ -38,25 +38,23 @@ class Prompts:
         self._formats.pop(name, None)
 
     def tokenized(self, request: GenerateRequest, adapter: str | None) -> GenerateRequest:
-        """The request with token ids for a prompt, and the tokens that end an answer of its form.
+        """The request with token ids for a prompt.
 
         Raises:
             InvalidInput: the prompt is empty, has unknown token ids, or the chat template refuses it.
         """
-        is_turn = request.messages is not None or (request.text is not None and self._formats.get(adapter) == "prompt")
-        sampling = request.sampling
-        if is_turn and not sampling.ignore_eos:
-            ends = tuple(dict.fromkeys([*sampling.stop_token_ids, *self._template.end_ids]))
-            sampling = sampling.model_copy(update={"stop_token_ids": ends})
-        tokens = self._checked(self._tokens(request, is_turn=is_turn))
-        return request.model_copy(update={"token_ids": tokens, "text": None, "messages": None, "sampling": sampling})
+        tokens = self._checked(self._tokens(request, adapter))
+        return request.model_copy(update={"token_ids": tokens, "text": None, "messages": None})
 
-    def _tokens(self, request: GenerateRequest, *, is_turn: bool) -> list[int]:
+    def _tokens(self, request: GenerateRequest, adapter: str | None) -> list[int]:
+        """Who tuned on rows of prompt and completion sends such prompts, and expects such completions."""
+        knows_rows = self._formats.get(adapter) == "prompt"
         if request.messages is not None:
+            if knows_rows and [message.role for message in request.messages] == ["user"]:
+                return self._template.row_prompt(request.messages[0].content)
             return self._template.prompt(request.messages)
         if request.text is not None:
-            make = self._template.completion_prompt if is_turn else self._template.raw_prompt
-            return make(request.text)
+            return self._template.row_prompt(request.text) if knows_rows else self._template.text_prompt(request.text)
         return list(request.token_ids or ())
 
     def _checked(self, tokens: list[int]) -> tuple[int, ...]:
