@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from fettle.cli.options import Json, opened
+from fettle.cli.options import Json
 from fettle.cli.output import console, print_json, print_table, seconds_text
 from fettle.cli.progress import EvaluationProgress
+from fettle.cli.session import opened
 from fettle.types.evaluation import EvaluationReport
 
 app = typer.Typer()

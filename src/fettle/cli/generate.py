@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from fettle.cli.options import Json, opened
+from fettle.cli.options import Json
 from fettle.cli.output import print_json
 from fettle.cli.sampling import Answer, MaxTokens, Seed, Stop, Temperature, TopK, TopP, answered, sampling_params
+from fettle.cli.session import opened
 from fettle.services.platform import Platform
 from fettle.types.generation import GenerateRequest, Message
 

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from fettle.cli.options import Json, opened
+from fettle.cli.options import Json
 from fettle.cli.output import bytes_text, console, print_json, print_pairs, print_table
+from fettle.cli.session import opened
 from fettle.errors import InvalidInput, NotFound
 from fettle.services.platform import Platform
 from fettle.types.resources import BaseModelEntry, CustomModel

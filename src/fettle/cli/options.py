@@ -1,26 +1,12 @@
 """Options and arguments that several commands share, each with its help and its rule."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from fettle.errors import InvalidInput
-from fettle.services.platform import Platform
-from fettle.settings import load_settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")]
-
-
-@contextmanager
-def opened() -> Iterator[Platform]:
-    """The platform of this installation's home, closed afterwards."""
-    platform = Platform(load_settings())
-    try:
-        yield platform
-    finally:
-        platform.close()
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, str]:

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from fettle.cli.options import Json, opened
+from fettle.cli.options import Json
 from fettle.cli.output import bytes_text, console, print_json, print_pairs
+from fettle.cli.session import opened
 
 app = typer.Typer()
 

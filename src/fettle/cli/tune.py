@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from fettle.cli.options import Json, opened, parse_assignments
+from fettle.cli.options import Json, parse_assignments
 from fettle.cli.output import bytes_text, console, print_json, print_pairs, seconds_text
 from fettle.cli.progress import TuningProgress
+from fettle.cli.session import opened
 from fettle.errors import InvalidInput
 from fettle.services.platform import Platform
 from fettle.types.resources import CustomModel, TuningJob

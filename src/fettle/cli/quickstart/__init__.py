@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
-from fettle.cli.options import Json, opened
+from fettle.cli.options import Json
 from fettle.cli.output import print_json
 from fettle.cli.quickstart.ask import need_openai
 from fettle.cli.quickstart.show import show
 from fettle.cli.quickstart.steps import Scale, run_all
+from fettle.cli.session import opened
 
 app = typer.Typer()
 
