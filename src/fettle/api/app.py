@@ -24,7 +24,7 @@ def create_app(
     Args:
         platform: where models and engines are; its engines start and stop with the application.
         key: who may call; health routes are open to all.
-        preload: base models that are loaded at once; others when they are first asked.
+        preload: models that are loaded at once; others when they are first asked.
         max_body_bytes: longest request that is read.
     """
     meters = Meters()

@@ -38,8 +38,11 @@ class CustomModels(Protocol):
 class Engines(Protocol):
     """What answers."""
 
+    def find(self, model: str) -> object:
+        """Something, if there is a model of this name, else NotFound."""
+
     async def start(self, names: Sequence[str]) -> None:
-        """Begin to load these base models; others are loaded when they are first asked."""
+        """Begin to load these models; others are loaded when they are first asked."""
 
     def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerateChunk, None]:
         """The chunks of all choices as they are made; closing it stops the work.

@@ -45,7 +45,7 @@ def serve(
     """Serve until SIGTERM or SIGINT; then what runs may end first, for at most DRAIN_SECONDS.
 
     Args:
-        preload: base models that are loaded at once.
+        preload: models that are loaded at once.
         renew_key: make a new API key.
         announce: called once it can be asked.
 
@@ -53,7 +53,7 @@ def serve(
         FettleError: it cannot listen, or the key cannot be stored.
     """
     for name in preload:
-        platform.base_models.get(name)
+        platform.engines.find(name)
     key, new_key = key_of_installation(settings.home, settings.api_key, renew=renew_key)
     with listening(settings.host, settings.port) as connection:
         address = Address(host=settings.host, port=connection.getsockname()[1], api_key=new_key)

@@ -54,6 +54,12 @@ class ScriptedEngines:
         self.cancelled: list[str] = []
         self.loaded: dict[str, str] = {}
 
+    def find(self, model: str) -> Sequence[str]:
+        """The script of a model, or NotFound."""
+        if model not in self._scripts:
+            raise unknown("model", model, self._scripts, param="model")
+        return self._scripts[model]
+
     async def start(self, names: Sequence[str]) -> None:
         """Be ready at once."""
         self.loaded |= dict.fromkeys(names, "ready")
@@ -94,9 +100,7 @@ class ScriptedEngines:
         await asyncio.sleep(0)
 
     def _steps(self, request_id: str, request: GenerateRequest) -> list[list[GenerateChunk]]:
-        if request.model not in self._scripts:
-            raise unknown("model", request.model, self._scripts, param="model")
-        script = self._scripts[request.model][: request.sampling.max_tokens]
+        script = self.find(request.model)[: request.sampling.max_tokens]
         reason: FinishReason = "length" if len(script) == request.sampling.max_tokens else "stop"
         return [
             [
