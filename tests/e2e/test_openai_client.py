@@ -15,6 +15,7 @@ from pathlib import Path
 import openai
 import pytest
 
+from fettle.clusters.processes import ProcessId
 from fettle.testing.installation import BASE, tiny_installation
 
 pytestmark = pytest.mark.e2e
@@ -281,7 +282,7 @@ def test_a_waiting_request_gets_a_503_when_the_engine_is_killed(server, client):
 
 def test_a_server_that_is_asked_to_end_finishes_what_runs(home):
     with serving(home) as server, server.client() as client:
-        (pid,) = server.engine_pids()
+        engine = ProcessId.of(*server.engine_pids())
         stream = client.chat.completions.create(
             model=BASE, messages=MESSAGES, stream=True, max_tokens=500, extra_body={"ignore_eos": True}
         )
@@ -290,7 +291,7 @@ def test_a_server_that_is_asked_to_end_finishes_what_runs(home):
         parts += list(stream)
         assert parts[-1].choices[0].finish_reason == "length"
         assert server.process.wait(60) == 0
-        assert not Path(f"/proc/{pid}").exists()
+        assert not engine.is_alive
 
 
 def test_engines_end_with_a_server_that_is_killed(home):
@@ -303,9 +304,9 @@ def test_engines_end_with_a_server_that_is_killed(home):
     with process:
         server = Server(process, json.loads(process.stdout.readline())["base_url"])
         until(server.engine_pids)
-        (pid,) = server.engine_pids()
+        engine = ProcessId.of(*server.engine_pids())
         process.kill()
-    until(lambda: not Path(f"/proc/{pid}").exists())
+    until(lambda: not engine.is_alive)
 
 
 def test_a_port_in_use_ends_with_a_message(server, home):

@@ -1,0 +1,83 @@
+import json
+
+import pytest
+
+from fettle.errors import InvalidInput, UnsupportedModel
+from fettle.models.tokenizer import Tokenizer
+from fettle.testing.tokenizers import tiny_tokenizer
+from fettle.types.generation import GenerateRequest, Message
+from fettle.workers.prompts import FACTS_FILE, Prompts
+
+
+def tuned_on(folder, form):
+    folder.mkdir(exist_ok=True)
+    (folder / FACTS_FILE).write_text(json.dumps({"prompt_format": form}))
+    return folder
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    return Tokenizer.load(tiny_tokenizer(tmp_path / "base"))
+
+
+@pytest.fixture
+def prompts(tmp_path, tokenizer):
+    prompts = Prompts.load(tmp_path / "base")
+    prompts.add_adapter("rows", tuned_on(tmp_path / "rows", "prompt"))
+    prompts.add_adapter("chats", tuned_on(tmp_path / "chats", "chat"))
+    return prompts
+
+
+def tokens(prompts, adapter=None, **prompt):
+    return prompts.tokenized(GenerateRequest(model="m", **prompt), adapter).token_ids
+
+
+def test_a_text_is_continued_by_a_model_that_was_not_tuned_on_prompts(prompts, tokenizer):
+    for adapter in (None, "chats"):
+        assert tokenizer.decode(tokens(prompts, adapter, text="the rain")) == "the rain"
+
+
+def test_a_model_tuned_on_prompts_gets_a_text_as_its_rows_had_it(prompts):
+    turn = tokens(prompts, messages=(Message(role="user", content="the rain"),))
+    assert tokens(prompts, "rows", text="the rain") == turn
+    assert tokens(prompts, text="the rain") != turn
+
+
+def test_token_ids_are_taken_as_they_are(prompts):
+    assert tokens(prompts, "rows", token_ids=(7, 8, 9)) == (7, 8, 9)
+
+
+def test_what_was_prepared_has_only_tokens_for_a_prompt(prompts):
+    request = prompts.tokenized(GenerateRequest(model="m", messages=(Message(role="user", content="x"),)), None)
+    assert request.token_ids
+    assert request.messages is request.text is None
+
+
+@pytest.mark.parametrize("prompt", [{"text": ""}, {"token_ids": ()}, {"token_ids": (1, 99999)}, {"token_ids": (-1,)}])
+def test_an_empty_prompt_and_unknown_tokens_are_refused(prompts, prompt):
+    with pytest.raises(InvalidInput, match="token"):
+        tokens(prompts, **prompt)
+
+
+def test_without_a_chat_template_one_message_is_possible_for_a_model_tuned_on_prompts(tmp_path):
+    folder = tiny_tokenizer(tmp_path / "plain", chat_template=None)
+    prompts = Prompts.load(folder)
+    hello = Message(role="user", content="hello")
+    prompts.add_adapter("rows", tuned_on(tmp_path / "rows", "prompt"))
+    assert tokens(prompts, "rows", messages=(hello,)) == tokens(prompts, "rows", text="hello")
+    with pytest.raises(InvalidInput, match="chat template"):
+        tokens(prompts, messages=(hello,))
+    with pytest.raises(InvalidInput, match="chat template"):
+        tokens(prompts, "rows", messages=(hello, hello))
+
+
+def test_a_forgotten_adapter_has_no_form_left(prompts, tokenizer):
+    prompts.remove_adapter("rows")
+    assert tokenizer.decode(tokens(prompts, "rows", text="the rain")) == "the rain"
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"prompt_format": "poem"}', "[]"])
+def test_a_damaged_facts_file_is_told(prompts, tmp_path, text):
+    (tmp_path / "rows" / FACTS_FILE).write_text(text)
+    with pytest.raises(UnsupportedModel, match=FACTS_FILE):
+        prompts.add_adapter("rows", tmp_path / "rows")
