@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -92,5 +94,7 @@ class LocalEngine:
 
 def _last_words(worker: Worker) -> str:
     """The end of the log of a worker that has hung up, once it is gone for certain."""
+    with suppress(subprocess.TimeoutExpired):
+        worker.wait(_LAST_GRACE_SECONDS)
     worker.terminate(_LAST_GRACE_SECONDS)
     return worker.last_words()

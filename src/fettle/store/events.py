@@ -34,7 +34,7 @@ class EventLog:
         with self._database.write() as connection:
             connection.execute(insert(events).values(subject=subject, type=type, at=now(), body=body))
 
-    def of(self, subject: str, *, after: int = 0, types: tuple[str, ...] = (), limit: int = 10_000) -> list[Event]:
+    def of(self, subject: str, *, after: int = 0, types: tuple[str, ...] = (), limit: int | None = None) -> list[Event]:
         """A subject's events in order, from after the one with id `after`; of all types unless some are named."""
         query = select(events).where(events.c.subject == subject, events.c.id > after).order_by(events.c.id)
         if types:

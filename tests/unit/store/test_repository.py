@@ -1,0 +1,83 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from fettle.errors import Conflict, NotFound, StorageFailed
+from fettle.store.database import Database
+from fettle.store.repository import Repository
+from fettle.types.ids import now
+from fettle.types.lifecycle import MOVES
+from fettle.types.resources import TuningJob
+from fettle.types.tuning import TuningSpec
+
+
+def a_job(job_id: str = "job_1") -> TuningJob:
+    spec = TuningSpec(base="pocket", method="lora", name="tickets")
+    return TuningJob(id=job_id, spec=spec, dataset_hash="d", train_path="/t", created_at=now())
+
+
+def test_what_is_inserted_comes_back_equal(repository: Repository) -> None:
+    job = repository.insert(a_job())
+    assert repository.get(TuningJob, job.id) == job
+    assert repository.find(TuningJob, state="queued") == [job]
+    assert repository.find(TuningJob, state="running") == []
+
+
+def test_a_key_is_given_once(repository: Repository) -> None:
+    repository.insert(a_job())
+    with pytest.raises(Conflict, match="job_1"):
+        repository.insert(a_job())
+
+
+def test_a_missing_key_is_told_with_the_nearest(repository: Repository) -> None:
+    repository.insert(a_job("job_abcdef"))
+    with pytest.raises(NotFound, match="job_abcdef"):
+        repository.get(TuningJob, "job_abcdee")
+
+
+def test_an_update_keeps_what_others_changed_meanwhile(repository: Repository) -> None:
+    stale = repository.insert(a_job())
+    repository.update(stale, pid=7)
+    assert repository.update(stale, error="late").pid == 7
+
+
+def test_a_state_changes_only_by_a_move(repository: Repository) -> None:
+    job = repository.insert(a_job())
+    with pytest.raises(ValueError, match="move"):
+        repository.update(job, state="succeeded")
+
+
+@pytest.mark.parametrize("old", MOVES["job"])
+@pytest.mark.parametrize("new", MOVES["job"])
+def test_states_move_only_as_the_lifecycle_says(repository: Repository, old: str, new: str) -> None:
+    job = repository.insert(a_job().model_copy(update={"state": old}))
+    if new in MOVES["job"][old]:
+        assert repository.move(TuningJob, job.id, new).state == new
+        return
+    with pytest.raises(Conflict, match=old):
+        repository.move(TuningJob, job.id, new)
+    assert repository.get(TuningJob, job.id).state == old
+
+
+def test_of_many_who_move_a_state_at_once_one_wins(repository: Repository) -> None:
+    repository.insert(a_job())
+    repository.move(TuningJob, "job_1", "running")
+
+    def finish(_: int) -> bool:
+        try:
+            repository.move(TuningJob, "job_1", "succeeded")
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(finish, range(16))) == 1
+
+
+def test_a_record_that_was_damaged_is_told_not_guessed(repository: Repository, database: Database) -> None:
+    repository.insert(a_job())
+    with database.write() as connection:
+        connection.execute(text("UPDATE tuning_jobs SET body = '{\"spec\": 3}'"))
+    with pytest.raises(StorageFailed, match="job_1"):
+        repository.get(TuningJob, "job_1")
