@@ -1,0 +1,167 @@
+"""Adapters by name: those in use and the last used stay in the bank, within a bound of bytes; others are read again."""
+
+from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
+
+import torch
+
+from fettle.adapters.adapter import Adapter
+from fettle.adapters.bank import AdapterBank
+from fettle.adapters.files import load_adapter
+from fettle.adapters.kinds.base import Site
+from fettle.errors import UnsupportedModel, unknown
+
+_ABSENT = -2
+
+
+class PooledAdapter:
+    """A named adapter and where it is.
+
+    Attributes:
+        name: that requests use.
+        folder: that it is read from.
+        number: of this registration; never used twice, so that cached prefixes cannot be mixed up.
+        slot: in the bank; valid while it is resident.
+        num_users: running sequences that need it.
+        size_bytes: that it takes in memory.
+    """
+
+    __slots__ = ("folder", "is_removed", "name", "num_users", "number", "size_bytes", "slot")
+
+    def __init__(self, name: str, folder: Path, number: int) -> None:
+        """Not in memory yet."""
+        self.name, self.folder, self.number = name, folder, number
+        self.slot, self.num_users, self.size_bytes, self.is_removed = _ABSENT, 0, 0, False
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether it has a slot."""
+        return self.slot != _ABSENT
+
+
+class AdapterPool:
+    """Which adapters there are and which of them are in the bank."""
+
+    def __init__(self, bank: AdapterBank, sites: Iterable[Site], *, max_bytes: int, dtype: torch.dtype) -> None:
+        """No adapters yet.
+
+        Args:
+            bank: that they are put into.
+            sites: that the model has.
+            max_bytes: of resident adapters; one alone is always allowed.
+            dtype: that they are computed in.
+        """
+        self._bank, self._sites, self._max_bytes, self._dtype = bank, {site.name: site for site in sites}, max_bytes, dtype
+        self._by_name: dict[str, PooledAdapter] = {}
+        # Least recently used first.
+        self._resident: dict[PooledAdapter, None] = {}
+        self._numbers = count(1)
+        self.num_loads = 0
+
+    @property
+    def names(self) -> list[str]:
+        """Of all adapters that requests may use."""
+        return sorted(self._by_name)
+
+    @property
+    def resident_bytes(self) -> int:
+        """Taken by adapters in memory."""
+        return sum(adapter.size_bytes for adapter in self._resident)
+
+    @property
+    def num_resident(self) -> int:
+        """Adapters in memory."""
+        return len(self._resident)
+
+    def add(self, name: str, folder: Path) -> None:
+        """Read an adapter and know it by `name`; one of the same name is replaced.
+
+        Raises:
+            UnsupportedModel: it cannot be read or does not fit the model; the old one then stays.
+        """
+        loaded = self._load(folder)
+        if name in self._by_name:
+            self.remove(name)
+        adapter = self._by_name[name] = PooledAdapter(name, folder, next(self._numbers))
+        if self._make_room(loaded.size_bytes):
+            self._settle(adapter, loaded)
+
+    def get(self, name: str) -> PooledAdapter:
+        """The adapter of this name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if name not in self._by_name:
+            raise unknown("adapter", name, self._by_name, param="model")
+        return self._by_name[name]
+
+    def remove(self, name: str) -> None:
+        """Forget an adapter; sequences that use it go on to their end.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        adapter = self.get(name)
+        del self._by_name[name]
+        adapter.is_removed = True
+        if not adapter.num_users:
+            self._evict(adapter)
+
+    def pin(self, adapter: PooledAdapter) -> bool:
+        """Make an adapter resident and keep it so until `unpin`; False if those in use leave no room.
+
+        Raises:
+            UnsupportedModel: it was evicted, and its files cannot be read any more.
+        """
+        if not adapter.is_resident:
+            loaded = self._load(adapter.folder)
+            if not self._make_room(loaded.size_bytes):
+                return False
+            self._settle(adapter, loaded)
+        del self._resident[adapter]
+        self._resident[adapter] = None
+        adapter.num_users += 1
+        return True
+
+    def unpin(self, adapter: PooledAdapter) -> None:
+        """One user less."""
+        adapter.num_users -= 1
+        if adapter.is_removed and not adapter.num_users:
+            self._evict(adapter)
+
+    def _make_room(self, size_bytes: int) -> bool:
+        for adapter in [one for one in self._resident if not one.num_users]:
+            if self.resident_bytes + size_bytes <= self._max_bytes:
+                break
+            self._evict(adapter)
+        return not self._resident or self.resident_bytes + size_bytes <= self._max_bytes
+
+    def _settle(self, adapter: PooledAdapter, loaded: Adapter) -> None:
+        adapter.slot, adapter.size_bytes = self._bank.add(loaded), loaded.size_bytes
+        self._resident[adapter] = None
+
+    def _evict(self, adapter: PooledAdapter) -> None:
+        if adapter.is_resident:
+            self._bank.remove(adapter.slot)
+            del self._resident[adapter]
+            adapter.slot = _ABSENT
+
+    def _load(self, folder: Path) -> Adapter:
+        adapter = load_adapter(folder)
+        if faults := list(self._misfits(adapter)):
+            listed = "\n".join(f"  {fault}" for fault in faults[:10])
+            raise UnsupportedModel(f"the adapter in {folder} does not fit this model:\n{listed}")
+        self.num_loads += 1
+        return adapter.to(self._dtype)
+
+    def _misfits(self, adapter: Adapter) -> Iterable[str]:
+        for name, params in adapter.sites.items():
+            if name not in self._sites:
+                yield f"{name}: no such linear layer"
+                continue
+            wanted = {p: start.shape for p, start in adapter.maths.starts(self._sites[name], adapter.config).items()}
+            found = {p: tuple(value.shape) for p, value in params.items()}
+            if wanted != found:
+                yield f"{name}: shapes {found}, the model needs {wanted}"
