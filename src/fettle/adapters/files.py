@@ -98,6 +98,8 @@ _LORA_REFUSED = {
     "lora_bias": False,
     "trainable_token_indices": None,
 }
+_IA3_REFUSED = {"fan_in_fan_out": False, "modules_to_save": None}
+_LORA_NAMES = {"lora_A.weight": "a", "lora_B.weight": "b"}
 FORMATS = {
     "lora": Format(
         "LORA", {"lora_A.weight": "a", "lora_B.weight": "b"}, _write_lora, _read_lora, _lora_layers, _LORA_REFUSED

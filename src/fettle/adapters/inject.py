@@ -36,7 +36,7 @@ def sites_of(model: nn.Module) -> list[Site]:
 
 
 def choose(
-    sites: Iterable[Site], targets: Iterable[str], in_range: Callable[[int], bool] = lambda layer: True
+    sites: Iterable[Site], targets: Iterable[str], in_range: Callable[[int], bool] = lambda _: True
 ) -> list[Site]:
     """The sites whose last name is in `targets`, in the layers that `in_range` accepts.
 

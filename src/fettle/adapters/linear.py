@@ -25,7 +25,7 @@ class AdaptedLinear(nn.Module):
         if only is not None:
             return self.alone(only, x)
         flat = x.flatten(0, -2)
-        return mixed(flat, self.base, self.tables(), self.bank.route_now).unflatten(0, x.shape[:-1])
+        return mixed(flat, self.base, self.tables(), self.bank.route_now).view(*x.shape[:-1], -1)
 
     def alone(self, slot: int, x: Tensor) -> Tensor:
         """All of `x` through one slot's adapter; this is the definition."""

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fettle.data.files import Fault, Row, json_name, read_rows
+from fettle.data.files import Fault, scan_rows
 from fettle.errors import InvalidRows
 from fettle.types.resources import PromptFormat
 
+Row = dict[str, Any]
 ROLES = ("system", "user", "assistant")
 #: Faults that a message shows; the rest are counted.
 MAX_SHOWN = 20
@@ -47,10 +48,10 @@ def read_examples(path: Path) -> Iterator[Example | list[Fault]]:
     """Every row of a file, as an example or as all that is wrong with it.
 
     Raises:
-        FettleError: the file itself cannot be read; see `read_rows`.
+        FettleError: the file itself cannot be read; see `scan_rows`.
     """
-    for line, row in read_rows(path):
-        yield [row] if isinstance(row, Fault) else parse(line, row)
+    for found in scan_rows(path):
+        yield [found] if isinstance(found, Fault) else parse(found.line, found.value)
 
 
 def load_examples(path: Path) -> Iterator[Example]:
@@ -89,8 +90,10 @@ def refuse(path: Path, faults: list[Fault], num_rows: int, num_bad: int | None =
     )
 
 
-def parse(line: int, row: Row) -> Example | list[Fault]:
+def parse(line: int, row: Any) -> Example | list[Fault]:
     """One row to an example, or everything that is wrong with it."""
+    if not isinstance(row, dict):
+        return [Fault(line, f"a JSON {json_name(row)} where an object is expected")]
     if "messages" in row:
         return _conversation(line, row)
     if "prompt" in row or "completion" in row:
@@ -110,18 +113,18 @@ def _pair(line: int, row: Row) -> Example | list[Fault]:
 def _text_faults(line: int, key: str, row: Row, where: str = "") -> list[Fault]:
     name = f"{where}{key}"
     if key not in row:
-        return [Fault(line, f"`{name}` is missing", name)]
+        return [Fault(line, f"`{name}` is missing")]
     if not isinstance(row[key], str):
-        return [Fault(line, f"`{name}` is a JSON {json_name(row[key])}; expected a string", name)]
+        return [Fault(line, f"`{name}` is a JSON {json_name(row[key])}; expected a string")]
     if not row[key].strip():
-        return [Fault(line, f"`{name}` is empty", name)]
+        return [Fault(line, f"`{name}` is empty")]
     return []
 
 
 def _conversation(line: int, row: Row) -> Example | list[Fault]:
     messages = row["messages"]
     if not isinstance(messages, list):
-        return [Fault(line, f"`messages` is a JSON {json_name(messages)}; expected an array", "messages")]
+        return [Fault(line, f"`messages` is a JSON {json_name(messages)}; expected an array")]
     faults = [fault for i, message in enumerate(messages) for fault in _message_faults(line, i, message)]
     faults = faults or _order_faults(line, messages)
     if faults:
@@ -137,26 +140,32 @@ def _turn(message: Row) -> Turn:
 def _message_faults(line: int, index: int, message: Any) -> list[Fault]:
     where = f"messages[{index}]"
     if not isinstance(message, dict):
-        return [Fault(line, f"`{where}` is a JSON {json_name(message)}; expected an object", where)]
+        return [Fault(line, f"`{where}` is a JSON {json_name(message)}; expected an object")]
     faults = []
     if message.get("role") not in ROLES:
         found = repr(message["role"]) if "role" in message else "missing"
-        faults.append(Fault(line, f"`{where}.role` is {found}; expected {', '.join(ROLES)}", f"{where}.role"))
+        faults.append(Fault(line, f"`{where}.role` is {found}; expected {', '.join(ROLES)}"))
     faults += _text_faults(line, "content", message, where + ".")
     if message.get("weight", 1) not in (0, 1):
-        faults.append(Fault(line, f"`{where}.weight` is {message['weight']!r}; expected 0 or 1", f"{where}.weight"))
+        faults.append(Fault(line, f"`{where}.weight` is {message['weight']!r}; expected 0 or 1"))
     return faults
 
 
 def _order_faults(line: int, messages: list[Row]) -> list[Fault]:
     roles = [message["role"] for message in messages]
     if "assistant" not in roles:
-        return [Fault(line, "`messages` has no assistant turn: there is nothing to learn", "messages")]
+        return [Fault(line, "`messages` has no assistant turn: there is nothing to learn")]
     faults = []
     if roles[-1] != "assistant":
-        faults.append(Fault(line, f"`messages` ends with a {roles[-1]} turn; expected an assistant turn", "messages"))
+        faults.append(Fault(line, f"`messages` ends with a {roles[-1]} turn; expected an assistant turn"))
     if "system" in roles[1:]:
-        faults.append(Fault(line, "`messages` has a system turn that is not the first", "messages"))
+        faults.append(Fault(line, "`messages` has a system turn that is not the first"))
     if not any(_turn(message).is_learned for message in messages):
-        faults.append(Fault(line, "every assistant turn has weight 0: there is nothing to learn", "messages"))
+        faults.append(Fault(line, "every assistant turn has weight 0: there is nothing to learn"))
     return faults
+
+
+def json_name(value: Any) -> str:
+    """What JSON calls the type of a value, e.g. 'array'."""
+    names = {list: "array", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "object")

@@ -54,19 +54,20 @@ class PackedAttention:
             return self._rectangle(self._groups[0], window, q_THD, k_TKD, v_TKD)
         padded = [x.index_select(0, self._take) for x in (q_THD, k_TKD, v_TKD)]
         sizes = [group.num_documents * group.length for group in self._groups]
-        parts = zip(*(x.split(sizes) for x in padded), strict=True)
+        parts = zip(*(torch.split(x, sizes) for x in padded), strict=True)
         done = [self._rectangle(group, window, *part) for group, part in zip(self._groups, parts, strict=True)]
         return torch.cat(done).index_select(0, self._put)
 
     @staticmethod
     def _rectangle(group: _Group, window: int | None, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        shaped = [x.unflatten(0, (group.num_documents, group.length)).transpose(1, 2) for x in (q, k, v)]
+        shape = (group.num_documents, group.length, -1, q.shape[-1])
+        shaped = [x.view(shape).transpose(1, 2) for x in (q, k, v)]
         mask = causal_window(group.length, window, q.device) if window and window < group.length else None
         return attend(*shaped, mask=mask, is_causal=mask is None).transpose(1, 2).flatten(0, 1)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None, is_causal: bool) -> Tensor:
-    """Scaled dot-product attention over (N, heads, length, D); fewer key/value heads are shared by groups of queries."""
+    """Scaled dot-product attention over (N, heads, length, D); groups of queries share fewer key/value heads."""
     grouped = q.shape[1] != k.shape[1]
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal, enable_gqa=grouped)
 

@@ -5,15 +5,17 @@ Shapes: T tokens, N asked positions, C hidden size, H query heads, K key/value h
 Module names are those of Hugging Face's Llama, so weights and adapters are found by the names in their files.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fettle.models.attention import Attention
 from fettle.models.rotary import angles, inverse_frequencies, rotate
-from fettle.types.decoder import DecoderConfig
+from fettle.types.decoder import Activation, DecoderConfig
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
     "gelu": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),

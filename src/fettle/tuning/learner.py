@@ -25,7 +25,7 @@ class Learner:
     parameters: Mapping[str, Tensor]
     loss: Callable[[Batch], Loss]
     optimizers: list[torch.optim.Optimizer]
-    train_mode: Callable[[bool], object] = lambda is_training: None
+    train_mode: Callable[[bool], object] = lambda _: None
 
     def __post_init__(self) -> None:
         self._peaks = [group["lr"] for group in self._groups()]

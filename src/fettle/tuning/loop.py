@@ -4,10 +4,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 
-from fettle.data.packing import EncodedRows, split_by_tokens
+from fettle.data.packing import Batch, EncodedRows, split_by_tokens
 from fettle.errors import TrainingFailed
 from fettle.tuning.checkpoint import Checkpoints
 from fettle.tuning.learner import Learner
@@ -62,10 +63,10 @@ class Progress:
     validation: Tally | None = None
 
     @classmethod
-    def restored(cls, saved: dict[str, object]) -> "Progress":
+    def restored(cls, saved: dict[str, Any]) -> "Progress":
         """The opposite of `dataclasses.asdict`."""
-        tallies = {name: Tally(**saved[name]) for name in ("since_evaluation", "train", "validation") if saved[name]}  # type: ignore[arg-type]
-        return cls(**(saved | tallies))  # type: ignore[arg-type]
+        tallies = {name: Tally(**value) for name, value in saved.items() if isinstance(value, dict)}
+        return cls(**saved | tallies)
 
 
 class Run:
@@ -96,7 +97,9 @@ class Run:
     ) -> None:
         self.learner, self.rows, self.plan, self.validation = learner, rows, plan, validation
         self.settings, self.schedule, self.checkpoints, self.emit = settings, schedule, checkpoints, emit
-        self.steps_per_epoch = len(plan(0))
+        self._lengths = rows.lengths
+        self._planned: tuple[int, Sequence[Sequence[int]]] = 0, plan(0)
+        self.steps_per_epoch = len(self._planned[1])
         self.total_steps = self.steps_per_epoch * settings.epochs
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] | None = None
@@ -127,8 +130,8 @@ class Run:
             self._save()
 
     def _epoch_plan(self, epoch: int) -> Sequence[Sequence[int]]:
-        if getattr(self, "_planned", (-1, []))[0] != epoch:
-            self._planned = (epoch, self.plan(epoch))
+        if self._planned[0] != epoch:
+            self._planned = epoch, self.plan(epoch)
         return self._planned[1]
 
     def _is_over(self) -> bool:
@@ -142,19 +145,24 @@ class Run:
         self.progress.step += 1
         self._refuse_nonsense(tally.loss, norm)
         self.progress.since_evaluation.merge(tally)
-        self.progress.trained_tokens += int(self.rows.lengths[list(rows)].sum())
+        self.progress.trained_tokens += int(self._lengths[list(rows)].sum())
         if self.progress.step <= FIRST_STEPS or self.progress.step % self.settings.log_interval == 0:
             self.emit(self._step_event(tally.metrics(), rate, norm))
 
     def _accumulate(self, rows: Sequence[int]) -> Tally:
         """Gradients of the mean over all the step's scored tokens, however many pieces it is computed in."""
-        count = max(self.rows.num_scored(rows), 1)
+        pieces = self._pieces(rows)
+        count = max(sum(len(piece.at) for piece in pieces), 1)
         tally = Tally()
-        for piece in split_by_tokens(rows, lambda row: int(self.rows.lengths[row]), self.settings.max_tokens_per_batch):
-            loss = self.learner.loss(self.rows.pack(piece))
-            (loss.total / count).backward()  # type: ignore[no-untyped-call]
+        for piece in pieces:
+            loss = self.learner.loss(piece)
+            torch.autograd.backward(loss.total / count)
             tally.add(loss)
         return tally
+
+    def _pieces(self, rows: Sequence[int]) -> list[Batch]:
+        parts = split_by_tokens(rows, self._lengths, self.settings.max_tokens_per_batch)
+        return [self.rows.pack(part) for part in parts]
 
     def _refuse_nonsense(self, loss: float, norm: float) -> None:
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -201,10 +209,11 @@ class Run:
     def _score(self, rows: EncodedRows) -> Tally:
         self.learner.train_mode(False)
         tally = Tally()
-        for piece in split_by_tokens(
-            range(len(rows)), lambda row: int(rows.lengths[row]), self.settings.max_tokens_per_batch
-        ):
-            tally.add(self.learner.loss(rows.pack(piece)))
+        lengths = rows.lengths
+        # Longest first: rows of like length share a rectangle of attention.
+        order = sorted(range(len(rows)), key=lambda row: -int(lengths[row]))
+        for part in split_by_tokens(order, lengths, self.settings.max_tokens_per_batch):
+            tally.add(self.learner.loss(rows.pack(part)))
         return tally
 
     def _consider_stopping(self, loss: float) -> None:
@@ -220,8 +229,9 @@ class Run:
     def _stop_sentence(self) -> str:
         progress, threshold = self.progress, self.settings.early_stopping.threshold
         return (
-            f"stopped early at step {progress.step} of {self.total_steps}: validation loss has not fallen by {threshold} "
-            f"in {progress.num_without_improvement} evaluations; the best was {progress.best_loss:.4f} at step {progress.best_step}"
+            f"stopped early at step {progress.step} of {self.total_steps}: validation loss has not fallen by "
+            f"{threshold} in {progress.num_without_improvement} evaluations; "
+            f"the best was {progress.best_loss:.4f} at step {progress.best_step}"
         )
 
     def _save(self) -> None:

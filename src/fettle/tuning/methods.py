@@ -1,4 +1,4 @@
-"""What is trained: an adapter on chosen sites, or all weights. Each way makes a learner and writes what it has learned."""
+"""What is trained: an adapter on chosen sites, or all weights; each makes a learner and writes what it learned."""
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
@@ -89,7 +89,7 @@ class AdapterTrainee(Trainee):
         """Switch the adapter's dropout."""
         self.bank.is_training = is_training
 
-    def write(self, folder: Path, *, base: Path, name: str) -> None:  # noqa: ARG002
+    def write(self, folder: Path, *, base: Path, name: str) -> None:
         """PEFT's adapter files."""
         save_adapter(folder, Adapter(self.adapter.kind, self.adapter.config, self.adapter.sites), base=name)
 
@@ -118,7 +118,7 @@ class FullTrainee(Trainee):
     def train_mode(self, is_training: bool) -> None:
         """There is no dropout."""
 
-    def write(self, folder: Path, *, base: Path, name: str) -> None:  # noqa: ARG002
+    def write(self, folder: Path, *, base: Path, name: str) -> None:
         """A whole model folder."""
         save_decoder(self.decoder, folder, like=base)
 

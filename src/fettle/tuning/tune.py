@@ -2,15 +2,16 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import torch
 
 from fettle.adapters.methods import METHODS
-from fettle.data.examples import load_examples
-from fettle.data.packing import EncodedRows, collect, plan_epoch
+from fettle.data.examples import Example, load_examples
+from fettle.data.packing import EncodedRows, plan_epoch
 from fettle.data.split import is_held_out
 from fettle.data.template import Template
 from fettle.errors import InvalidInput
@@ -75,33 +76,38 @@ def load_material(plan: TuningPlan, emit: Emit) -> Material:
         InvalidInput: nothing is left to train on.
     """
     base, settings = Path(plan.base_path), plan.spec.hyperparameters
-    template, context = Template(Tokenizer.load(base)), read_config(base).max_positions
-    examples = list(load_examples(Path(plan.train_path)))
-    formats = {example.prompt_format for example in examples}
-    if plan.validation_path:
-        train, held = examples, list(load_examples(Path(plan.validation_path)))
-    else:
-        marks = [
-            is_held_out(i, fraction=settings.validation_fraction, seed=settings.seed) for i in range(len(examples))
-        ]
-        train = [example for example, mark in zip(examples, marks, strict=True) if not mark]
-        held = [example for example, mark in zip(examples, marks, strict=True) if mark]
-    validation = _encoded(template, held[: settings.max_validation_rows], context, "validation", emit)
-    rows = _encoded(template, train, context, "training", emit)
+    encoder = _Encoder(Template(Tokenizer.load(base)), read_config(base).max_positions, emit)
+    train, held = _split(plan)
+    rows = encoder.rows(train, "training")
     if not len(rows):
-        raise InvalidInput(f"no training row of {plan.train_path} fits the context of {context} tokens")
-    return Material(rows, validation if len(validation) else None, "chat" if formats == {"chat"} else "prompt")
+        raise InvalidInput(f"no training row of {plan.train_path} fits the context of {encoder.context} tokens")
+    validation = encoder.rows(held[: settings.max_validation_rows], "validation")
+    is_chat = all(example.prompt_format == "chat" for example in train)
+    return Material(rows, validation if len(validation) else None, "chat" if is_chat else "prompt")
 
 
-def _encoded(template: Template, examples: Iterable[object], context: int, what: str, emit: Emit) -> EncodedRows:
-    encoded = [template.encode(example) for example in examples]
-    fitting = [row for row in encoded if len(row.token_ids) <= context]
-    if left_out := len(encoded) - len(fitting):
-        text = (
-            f"{left_out} of {len(encoded)} {what} rows are longer than the context of {context} tokens and are left out"
-        )
-        emit(MessageEvent(level="warning", text=text, code="rows_too_long"))
-    return collect((row.token_ids, row.scored) for row in fitting)
+def _split(plan: TuningPlan) -> tuple[list[Example], list[Example]]:
+    examples = list(load_examples(Path(plan.train_path)))
+    if plan.validation_path:
+        return examples, list(load_examples(Path(plan.validation_path)))
+    settings = plan.spec.hyperparameters
+    marks = [is_held_out(i, fraction=settings.validation_fraction, seed=settings.seed) for i in range(len(examples))]
+    return [e for e, mark in zip(examples, marks, strict=True) if not mark], list(compress(examples, marks))
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    template: Template
+    context: int
+    emit: Emit
+
+    def rows(self, examples: Sequence[Example], what: str) -> EncodedRows:
+        rows = EncodedRows.of(((e.line, e) for e in examples), self.template, self.context)
+        if rows.left_out:
+            count = f"{len(rows.left_out)} of {len(examples)} {what} rows"
+            text = f"{count} are longer than the context of {self.context} tokens and are left out"
+            self.emit(MessageEvent(level="warning", text=text, code="rows_too_long"))
+        return rows
 
 
 def write_output(folder: Path, trainee: Trainee, base: Path, name: str, prompt_format: PromptFormat) -> None:

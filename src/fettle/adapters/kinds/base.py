@@ -87,6 +87,6 @@ class AdapterKind(ABC, Generic[C]):
     def terms(self, p: Mapping[str, Array], config: C, site: Site) -> Terms:
         """The same as `forward`, as parts that a kernel computes for many adapters at once."""
 
-    def dropout(self, config: C) -> float:  # noqa: ARG002 - kinds without dropout
+    def dropout(self, config: C) -> float:
         """Share of the inputs that are dropped in training."""
         return 0.0

@@ -1,4 +1,4 @@
-"""IA3: one learned vector that multiplies a layer's outputs, or its inputs in the feed-forward part. Source: arXiv 2205.05638."""
+"""IA3: a learned vector multiplies a layer's outputs, or its inputs in the feed-forward part. Source: arXiv 2205.05638."""
 
 from collections.abc import Mapping
 
@@ -41,7 +41,7 @@ class IA3(AdapterKind[IA3Config]):
         base: Layer,
         p: Mapping[str, Array],
         config: IA3Config,
-        drop: Layer = keep,  # noqa: ARG002
+        drop: Layer = keep,
     ) -> Array:
         """W (l * x), or l * (W x)."""
         return base(p["l_in"] * x) if "l_in" in p else p["l_out"] * base(x)
@@ -51,13 +51,13 @@ class IA3(AdapterKind[IA3Config]):
         weight: Array,
         bias: Array | None,
         p: Mapping[str, Array],
-        config: IA3Config,  # noqa: ARG002
+        config: IA3Config,
     ) -> tuple[Array, Array | None]:
         """Columns, or rows and bias, multiplied."""
         if "l_in" in p:
             return weight * p["l_in"][None, :], bias
         return weight * p["l_out"][:, None], None if bias is None else bias * p["l_out"]
 
-    def terms(self, p: Mapping[str, Array], config: IA3Config, site: Site) -> Terms:  # noqa: ARG002
+    def terms(self, p: Mapping[str, Array], config: IA3Config, site: Site) -> Terms:
         """The vector, on its side."""
         return Terms(s_in=p.get("l_in"), s_out=p.get("l_out"))

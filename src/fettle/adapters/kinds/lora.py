@@ -44,7 +44,7 @@ class LoRA(AdapterKind[LoRAConfig]):
         """W + scale B A."""
         return weight + config.scale * (p["b"] @ p["a"]), bias
 
-    def terms(self, p: Mapping[str, Array], config: LoRAConfig, site: Site) -> Terms:  # noqa: ARG002
+    def terms(self, p: Mapping[str, Array], config: LoRAConfig, site: Site) -> Terms:
         """A and scaled B."""
         return Terms(a=p["a"], b=config.scale * p["b"])
 

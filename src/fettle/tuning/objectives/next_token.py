@@ -30,7 +30,7 @@ def next_token(decoder: Decoder, batch: Batch) -> Loss:
 
 def _scored(decoder: Decoder, states_NC: Tensor, targets_N: Tensor) -> Loss:
     total, num_correct = states_NC.new_zeros((), dtype=torch.float32), 0
-    for states, targets in zip(states_NC.split(CHUNK), targets_N.split(CHUNK), strict=True):
+    for states, targets in zip(torch.split(states_NC, CHUNK), torch.split(targets_N, CHUNK), strict=True):
         if len(targets_N) > CHUNK and torch.is_grad_enabled():
             loss, correct = checkpoint(_chunk, decoder, states, targets, use_reentrant=False)
         else:
