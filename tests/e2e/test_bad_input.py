@@ -45,7 +45,7 @@ BAD_FILES = {
     "binary": (bytes(range(256)) * 64, []),
     "missing-keys": (b'{"prompt": "a"}\n{"completion": "b"}\n{}\n', ["line 1", "line 2", "line 3", "completion"]),
     "wrong-types": (b'{"prompt": 3, "completion": ["x"]}\n', ["line 1", "prompt", "completion"]),
-    "not-objects": (b'["a"]\n"b"\n7\nnull\n', ["line 1", "line 4"]),
+    "not-objects": (b'"b"\n["a"]\n7\nnull\n', ["line 1", "line 4"]),
     "broken-gzip": (gzip.compress(GOOD.encode() * 99)[:40], []),
     "gzip-that-is-none": (b"no gzip at all", []),
     "wrong-role": (b'{"messages": [{"role": "pirate", "content": "arr"}]}\n', ["line 1", "pirate"]),
@@ -171,11 +171,12 @@ def can_mount() -> bool:
 
 
 @pytest.mark.skipif(not can_mount(), reason="this machine lets nobody mount a small disk")
-@pytest.mark.parametrize("size", ["300k", "700k", "1500k"])
-def test_a_full_disk_is_told_whenever_it_fills_up(tiny_folder, tmp_path, good_file, size):
-    home = tmp_path / "small-disk"
-    home.mkdir()
-    script = f'mount -t tmpfs -o size={size} none "{home}" && "$@"'
+@pytest.mark.parametrize("room", [0, 30, 100, 200, 400])
+def test_a_full_disk_is_told_whenever_it_fills_up(home, tmp_path, good_file, room):
+    small = tmp_path / "small-disk"
+    small.mkdir()
+    size = room + sum(path.stat().st_size // 1024 + 4 for path in home.glob("fettle.db*"))
+    script = f'mount -t tmpfs -o size={size}k none "{small}" && cp "{home}"/fettle.db* "{small}" && "$@"'
     prefix = ("unshare", "-rm", "sh", "-c", script, "sh")
-    done = run_fettle("tune", str(good_file), "--base", str(tiny_folder), home=home, prefix=prefix)
+    done = run_fettle("tune", str(good_file), "--base", "tiny", home=small, prefix=prefix)
     check_refused(done, "space", code=1)

@@ -8,7 +8,7 @@ import typer
 from fettle.cli.options import Json
 from fettle.cli.output import bytes_text, console, print_json, print_pairs, print_table
 from fettle.cli.session import opened
-from fettle.errors import InvalidInput, NotFound
+from fettle.errors import InvalidInput
 from fettle.services.platform import Platform
 from fettle.types.resources import BaseModelEntry, CustomModel
 
@@ -33,7 +33,8 @@ def list_models(as_json: Json = False) -> None:
         ["base model", "parameters", "context", "size", "methods", "licence"], [_base_row(base) for base in bases]
     )
     if customs:
-        columns = ["custom model", "base", "method", "size", "validation loss", "token accuracy", "made"]
+        # Loss and token accuracy of the held-out rows.
+        columns = ["custom model", "base", "method", "size", "loss", "accuracy", "made"]
         print_table(columns, [_custom_row(model) for model in customs])
     else:
         console().print("No custom models yet: `fettle tune FILE` makes one.")
@@ -94,13 +95,9 @@ def find(platform: Platform, name: str) -> CustomModel | BaseModelEntry:
     Raises:
         NotFound: there is neither; with the nearest name.
     """
-    try:
-        return platform.custom_models.get(name)
-    except NotFound as error:
-        try:
-            return platform.base_models.get(name)
-        except NotFound:
-            raise error from None
+    if platform.engines.find(name).adapter is None and name in {base.name for base in platform.base_models.list()}:
+        return platform.base_models.get(name)
+    return platform.custom_models.get(name)
 
 
 def _base_row(base: BaseModelEntry) -> list[Any]:

@@ -92,8 +92,9 @@ def _value(text: str) -> Any:
 
 def _tell(job: TuningJob, model: CustomModel) -> None:
     console().print(f"[bold]{model.full_name}[/] is ready.\n")
-    print_pairs({"base": model.base, "method": model.method, **(_result_pairs(job.result) if job.result else {})})
-    print_pairs({"size": bytes_text(model.size_bytes), "job": job.id})
+    measured = _result_pairs(job.result) if job.result else {}
+    told = {"base": model.base, "method": model.method, **measured, "size": bytes_text(model.size_bytes), "job": job.id}
+    print_pairs(told)
     console().print(f'\nTry it:  fettle generate {model.name} "..."   fettle eval {model.name} FILE   fettle up')
 
 

@@ -18,7 +18,6 @@ from fettle.types.record import Record
 from fettle.types.resources import CustomModel
 from fettle.types.tuning import Hyperparameters, TuningSpec
 
-BASE = "pocket"
 # The passes over 3,000 rows after which each method's held-out exact match no longer grew much.
 EPOCHS = {"lora": 3, "tfew": 5}
 MAX_TOKENS = 96
@@ -27,8 +26,9 @@ NUM_STEPS = 6
 
 
 class Scale(NamedTuple):
-    """How many rows are made."""
+    """On what the quickstart is done."""
 
+    base: str
     num_train: int
     num_test: int
 
@@ -86,15 +86,16 @@ def run_all(platform: Platform, scale: Scale) -> Outcome:
     start = time.monotonic()
     folder = platform.settings.home / "quickstart"
     files = _make_examples(folder, scale)
-    tuned = {method: _tune(platform, files, method, place) for place, method in enumerate(EPOCHS, start=2)}
-    names = [BASE, *(model.name for model in tuned.values())]
+    base = scale.base
+    tuned = {method: _tune(platform, files, base, method, place) for place, method in enumerate(EPOCHS, start=2)}
+    names = [base, *(model.name for model in tuned.values())]
     evaluated = _evaluate(platform, names, files.test)
     speeds, served, equal = _serve(platform, names, evaluated)
     return Outcome(
         train_rows=scale.num_train,
         test_rows=scale.num_test,
         models=[
-            _base_outcome(evaluated[BASE], speeds, equal[BASE]),
+            _base_outcome(base, evaluated[base], speeds, equal[base]),
             *(_outcome(platform, model, evaluated[model.name], speeds, equal[model.name]) for model in tuned.values()),
         ],
         speeds=speeds,
@@ -119,11 +120,11 @@ def _make_examples(folder: Path, scale: Scale) -> ExampleSet:
         return write_examples(folder, num_train=scale.num_train, num_test=scale.num_test)
 
 
-def _tune(platform: Platform, files: ExampleSet, method: str, number: int) -> CustomModel:
+def _tune(platform: Platform, files: ExampleSet, base: str, method: str, number: int) -> CustomModel:
     spec = TuningSpec(
-        base=BASE, method=method, name=f"tickets-{method}", hyperparameters=Hyperparameters(epochs=EPOCHS[method])
+        base=base, method=method, name=f"tickets-{method}", hyperparameters=Hyperparameters(epochs=EPOCHS[method])
     )
-    with step(number, f"Tune {BASE} with {method}"), TuningProgress(spec.name) as progress:
+    with step(number, f"Tune {base} with {method}"), TuningProgress(spec.name) as progress:
         job = platform.tuning_jobs.create(spec, files.train, None)
         return platform.tuning_jobs.run(job.id, progress)
 
@@ -142,7 +143,7 @@ def _evaluate_one(platform: Platform, name: str, test: Path) -> Evaluated:
 def _serve(
     platform: Platform, names: list[str], evaluated: dict[str, Evaluated]
 ) -> tuple[Speeds, float, dict[str, int]]:
-    prompts = [answer["prompt"] for answer in evaluated[BASE].answers]
+    prompts = [answer["prompt"] for answer in evaluated[names[0]].answers]
     home = platform.settings.home
     with running_server(home, home / "logs" / "quickstart-server.log") as server:
         with step(5, f"Ask all models the same {len(prompts)} questions over {server.url}, in one batch"):
@@ -153,14 +154,14 @@ def _serve(
     return speeds, served.tokens_per_second, equal
 
 
-def _base_outcome(evaluated: Evaluated, speeds: Speeds, equal: int) -> ModelOutcome:
+def _base_outcome(base: str, evaluated: Evaluated, speeds: Speeds, equal: int) -> ModelOutcome:
     scores = evaluated.report.scores
     return ModelOutcome(
-        model=BASE,
+        model=base,
         method="none",
         exact_match=scores["exact_match"],
         scores=scores,
-        tokens_per_second=speeds.alone[BASE],
+        tokens_per_second=speeds.alone[base],
         equal_over_http=equal,
     )
 
