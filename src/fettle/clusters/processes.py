@@ -28,9 +28,11 @@ class ProcessId(Record):
 
 
 def end_group(process: ProcessId, grace_seconds: float) -> None:
-    """Ask a process and its children (it leads its group) to end; kill them when they have not in time."""
-    _signal_group(process, signal.SIGTERM)
-    if not ended(process, grace_seconds):
+    """Ask a process and its children (it leads its group) to end; kill those that have not when it has, or in time."""
+    if process.is_alive:
+        _signal_group(process, signal.SIGTERM)
+        ended(process, grace_seconds)
+        # Also when it has ended: children may have outlived it, and while they do the number of the group is theirs.
         _signal_group(process, signal.SIGKILL)
         ended(process, grace_seconds)
 
@@ -51,9 +53,8 @@ def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
 
 
 def _signal_group(process: ProcessId, number: signal.Signals) -> None:
-    if process.is_alive:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def _started(pid: int) -> str:

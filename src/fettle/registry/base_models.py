@@ -121,7 +121,7 @@ def weight_files(folder: Path) -> list[Path]:
     """
     paths = [folder / "model.safetensors"]
     if (folder / _INDEX).is_file():
-        paths = [folder / name for name in sorted(set(_json(folder / _INDEX)["weight_map"].values()))]
+        paths = [folder / name for name in _shards(folder / _INDEX)]
     if missing := [path.name for path in paths if not path.is_file()]:
         raise UnsupportedModel(
             f"{folder} has no {', '.join(missing)}",
@@ -140,6 +140,13 @@ def read_licence(folder: Path) -> str:
     head = readme.read_text(encoding="utf-8", errors="replace").split("\n---", 1)[0]
     lines = [line.partition(":")[2].strip() for line in head.splitlines() if line.startswith("license:")]
     return lines[0].strip("'\"") if lines and head.startswith("---") else UNKNOWN_LICENCE
+
+
+def _shards(index: Path) -> list[str]:
+    names = _json(index).get("weight_map")
+    if not isinstance(names, dict) or not all(Path(str(name)).name == name for name in names.values()):
+        raise UnsupportedModel(f"{index} has no valid weight_map", hint="Is the model folder complete?")
+    return sorted(set(names.values()))
 
 
 def _json(path: Path) -> dict[str, Any]:
