@@ -126,13 +126,13 @@ def test_the_doctor_names_a_base_model_that_lost_its_weights(tiny_folder, tmp_pa
 def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(home, rows):
     command = [sys.executable, "-P", "-m", "fettle", "tune", str(rows), "--base", "tiny", "--name", "stopped", "--set"]
     variables = os.environ | {"FETTLE_HOME": str(home), "FETTLE_THREADS": "1", "COLUMNS": "200"}
-    process = subprocess.Popen([*command, "epochs=60"], env=variables, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    first_line = process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    rest = process.stderr.read()
+    with subprocess.Popen([*command, "epochs=20"], env=variables, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first_line = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
     assert "epoch 1" in first_line
-    assert process.wait() == 130
+    assert process.returncode == 130
     assert "Traceback" not in rest
     job = rest.split("--resume ")[1].split()[0]
     resumed = document(run_fettle("tune", "--resume", job, "--json", home=home))

@@ -31,7 +31,12 @@ def test_an_error_on_the_way_of_a_check_is_its_finding(tmp_path):
         raise Unavailable("it does not run", hint="Start it.")
 
     (finding,) = checks.examine(broken, Settings(home=tmp_path))
-    assert (finding.check, finding.state, finding.found, finding.hint) == ("broken", "error", "it does not run", "Start it.")
+    assert (finding.check, finding.state, finding.found, finding.hint) == (
+        "broken",
+        "error",
+        "it does not run",
+        "Start it.",
+    )
 
 
 def test_torch_that_cannot_be_imported_is_an_error_with_its_last_words(tmp_path, monkeypatch):
