@@ -1,7 +1,7 @@
 """Attention over the paged cache: one rectangle for tokens that follow their sequence, one for each piece of a prompt.
 
 All index tensors and masks are made once per step and used by every layer.
-Shapes: T tokens, R rows, H query heads, K key/value heads, G query heads per key/value head, D head dimension, L positions.
+Shapes: T tokens, R rows, H query heads, K key/value heads, G query heads for each of them, D head dimension.
 """
 
 from collections.abc import Sequence as Seq
@@ -48,7 +48,7 @@ class PagedAttention:
         self._cache.write(layer, self._places, k_TKD, v_TKD)
         if len(self._parts) == 1:
             return self._parts[0](layer, q_THD, k_TKD, v_TKD)
-        split = zip(self._parts, *(x.split(self._sizes) for x in (q_THD, k_TKD, v_TKD)), strict=True)
+        split = zip(self._parts, *(torch.split(x, self._sizes) for x in (q_THD, k_TKD, v_TKD)), strict=True)
         return torch.cat([part(layer, q, k, v) for part, q, k, v in split])
 
 
@@ -86,10 +86,10 @@ class _Decode(_Part):
             sees &= positions >= ends_R[:, None] - window
         return None if bool(sees.all()) else _additive(sees, self._cache.dtype)[:, None, None, :]
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # noqa: ARG002 - read from the cache
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """The attended values, (T, H, D)."""
         keys, values = self._cache.read(layer, self._blocks, self.num_tokens, self._length)
-        grouped = q.unflatten(1, (self._config.num_kv_heads, -1))
+        grouped = q.view(len(q), self._config.num_kv_heads, -1, self._config.head_dim)
         mask = self._masks[self._config.window(layer)]
         return F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask).flatten(1, 2)
 
@@ -107,7 +107,7 @@ class _Chunk(_Part):
         sees = distance >= 0
         return _additive(sees if window is None else sees & (distance < window), self._cache.dtype)
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # noqa: ARG002 - read from the cache
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """The attended values, (T, H, D)."""
         keys, values = self._cache.read(layer, self._blocks, 1, self._length)
         mask = self._masks[self._config.window(layer)]

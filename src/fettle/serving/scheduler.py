@@ -20,7 +20,7 @@ class Scheduler:
     Attributes:
         waiting: not admitted, in order of arrival; those that had to give way are in front.
         running: admitted, in order of arrival.
-        failed: could not be admitted, and why; who reads them empties the list.
+        failed: could not be admitted, and why.
         num_preemptions: how often a sequence had to give way.
     """
 
@@ -52,6 +52,11 @@ class Scheduler:
             sequence.is_pinned = False
             self._adapters.unpin(sequence.adapter)
 
+    def take_failed(self) -> list[tuple[Sequence, FettleError]]:
+        """Those that could not be admitted since the last call, and why."""
+        taken, self.failed = self.failed, []
+        return taken
+
     def schedule(self) -> list[Piece]:
         """The pieces of the next step; their blocks are allocated."""
         pieces = self._decoding()
@@ -59,8 +64,8 @@ class Scheduler:
         for sequence in [*self.running]:
             if left and sequence.num_left > 1:
                 left -= self._take(sequence, left, pieces)
-        while left and (sequence := self._admitted()):
-            left -= self._take(sequence, left, pieces)
+        while left and (newcomer := self._admitted()):
+            left -= self._take(newcomer, left, pieces)
         return pieces
 
     @staticmethod
@@ -119,14 +124,13 @@ class Scheduler:
         if sequence.adapter is None or sequence.is_pinned:
             return True
         try:
-            slot = self._adapters.pin(sequence.adapter)
+            sequence.is_pinned = self._adapters.pin(sequence.adapter)
         except Exception as error:  # noqa: BLE001 - it is this request's alone
             self._fail(sequence, error)
             return False
-        if slot is None:
-            return False
-        sequence.slot, sequence.is_pinned = slot, True
-        return True
+        if sequence.is_pinned:
+            sequence.slot = sequence.adapter.slot
+        return sequence.is_pinned
 
     def _fail(self, sequence: Sequence, error: Exception) -> None:
         self.waiting.remove(sequence)
