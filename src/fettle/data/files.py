@@ -88,15 +88,18 @@ def scan_rows(path: Path | str) -> Iterator[Row | Fault]:
         raise _empty(path)
 
 
-class _BrokenOff(Exception):
+class _BrokenOff(Exception):  # noqa: N818 - it ends the reading, and is told as a fault
     """The rest of the file cannot be read."""
 
 
 class _Inflater(Protocol):
-    eof: bool
-    unused_data: bytes
+    @property
+    def eof(self) -> bool: ...
 
-    def decompress(self, data: bytes) -> bytes: ...
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, /) -> bytes: ...
 
 
 def _check_is_file(path: Path) -> None:

@@ -1,31 +1,55 @@
-"""A model folder's tokenizer: text to token ids and back, and its chat template."""
+"""A model folder's tokenizer: text to token ids and back, its control tokens and its chat template."""
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
-from jinja2 import TemplateError
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer as Backend
 
-from fettle.errors import InvalidInput, UnsupportedModel
-from fettle.models.weights import read_json
+from fettle.errors import UnsupportedModel
+from fettle.models.chat_template import compile_template, render_chat
+
+NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+#: Written before text that continues other text, and taken off again; see `Tokenizer.encode_after`.
+ANCHOR = "\n"
 
 
 class Tokenizer:
-    """What `tokenizer.json` and `tokenizer_config.json` describe."""
+    """What `tokenizer.json`, `tokenizer_config.json` and the files beside them describe.
+
+    Attributes:
+        chat_template: Jinja source, or None.
+        vocab_size: number of ids, the added ones included.
+        special_tokens: the control tokens' texts and ids; `encode` makes one token of such a text.
+        special_ids: their ids.
+        eos_id: id of the token that ends a text, or None.
+        eos_ids: ids that end an answer, `eos_id` first.
+        bos_id: id of the token that begins a text, or None.
+        pad_id: id of the padding token, or None.
+        start_ids: what a bare text begins with, mostly (bos_id,) or nothing.
+    """
 
     def __init__(self, backend: Backend, settings: Mapping[str, Any], eos_ids: Sequence[int] = ()) -> None:
-        self._backend, self._settings = backend, settings
-        self._plain = Backend.from_str(backend.to_str())
-        self._plain.encode_special_tokens = True
-        own = self._id_of("eos_token")
-        self.eos_ids: tuple[int, ...] = tuple(dict.fromkeys([*([own] if own is not None else []), *eos_ids]))
-        self.special_ids = frozenset(i for i, token in backend.get_added_tokens_decoder().items() if token.special)
+        """A tokenizer with the settings of tokenizer_config.json; `eos_ids` also end an answer."""
+        self._backend: Any = backend
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._names = _named_tokens(settings)
+        self.chat_template = _default_template(settings.get("chat_template"))
+        self.vocab_size = int(self._backend.get_vocab_size())
+        self.eos_id, self.bos_id, self.pad_id = map(self._id_of, ("eos_token", "bos_token", "pad_token"))
+        self.eos_ids = tuple(dict.fromkeys([*([] if self.eos_id is None else [self.eos_id]), *eos_ids]))
+        added = self._backend.get_added_tokens_decoder()
+        control = {number: token.content for number, token in added.items() if token.special or number == self.eos_id}
+        self.special_tokens: dict[str, int] = {text: number for number, text in sorted(control.items())}
+        self.special_ids = frozenset(control)
+        self.start_ids = self._find_start_ids()
+        self._anchor_ids = self.encode(ANCHOR)
+        # Whether the same word has other ids at the beginning of a text than after a line break.
+        self._needs_anchor = self._without_anchor(f"{ANCHOR}a") not in (None, self.encode("a"))
+        self.token_text = lru_cache(maxsize=4096)(self._token_text)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -34,108 +58,132 @@ class Tokenizer:
         Raises:
             UnsupportedModel: its files are absent or damaged.
         """
-        path = folder / "tokenizer.json"
-        if not path.exists():
-            raise UnsupportedModel(f"{path} does not exist", hint="Only fast tokenizers (tokenizer.json) are read.")
-        try:
-            backend = Backend.from_file(str(path))
-        except Exception as error:  # the library raises bare Exceptions
-            raise UnsupportedModel(f"{path} cannot be read: {error}") from error
-        return cls(backend, _settings(folder), _eos_of(folder))
-
-    @property
-    def vocab_size(self) -> int:
-        """Tokens, added ones included."""
-        return int(self._backend.get_vocab_size())
+        settings = _settings(folder)
+        loaded = cls(_backend(folder), settings, _eos_of(folder))
+        if loaded.chat_template is not None:
+            compile_template(loaded.chat_template)
+        return loaded
 
     @property
     def has_template(self) -> bool:
         """Whether conversations can be rendered."""
-        return bool(self._settings.get("chat_template"))
+        return self.chat_template is not None
 
-    @cached_property
+    @property
     def special_texts(self) -> tuple[str, ...]:
         """The texts that stand for control tokens."""
-        decoder = self._backend.get_added_tokens_decoder()
-        return tuple(decoder[i].content for i in sorted(self.special_ids))
+        return tuple(self.special_tokens)
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
-        """Token ids; control tokens in the text are understood. With `add_special_tokens`, the model's own start too."""
+        """Token ids; control tokens in the text are understood. `add_special_tokens` adds the model's own start."""
         ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
         return ids
 
-    def encode_plain(self, text: str) -> list[int]:
-        """Token ids of text in which control tokens are only letters."""
-        ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
-        return ids
+    def encode_after(self, text: str) -> list[int]:
+        """Token ids of a text that continues other text.
 
-    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        """The text of these tokens."""
+        Other than with `encode`, a tokenizer that marks the beginning of a text with a space does not do so here.
+        """
+        if not self._needs_anchor or not text:
+            return self.encode(text)
+        ids = self._without_anchor(ANCHOR + text)
+        return self.encode(text) if ids is None else ids
+
+    def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
+        """The text of these tokens; bytes that are not (yet) UTF-8 become U+FFFD."""
         text: str = self._backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
         return text
 
-    def token_text(self, token_id: int) -> str:
-        """The text of one token, control tokens included; incomplete bytes show as U+FFFD."""
-        return self.decode([token_id], skip_special_tokens=False)
+    def token_id(self, token: str) -> int | None:
+        """The id of an entry of the vocabulary."""
+        found: int | None = self._backend.token_to_id(token)
+        return found
 
-    def render(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool) -> str:
+    def render(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = False) -> str:
         """The conversation as one text.
 
         Raises:
             InvalidInput: the template refuses these messages.
+            UnsupportedModel: there is no template, or it is broken.
         """
-        names = {key: self._text_of(key) for key in ("bos_token", "eos_token", "pad_token", "unk_token")}
-        values = {key: text for key, text in names.items() if text is not None}
-        try:
-            return self._template.render(messages=messages, add_generation_prompt=add_generation_prompt, **values)
-        except TemplateError as error:
-            raise InvalidInput(f"the model's chat template refuses the messages: {error}", param="messages") from error
+        if self.chat_template is None:
+            raise UnsupportedModel("this model has no chat template", hint="Send it a prompt instead of messages.")
+        return render_chat(
+            self.chat_template, messages, add_generation_prompt=add_generation_prompt, special_tokens=self._names
+        )
 
-    @cached_property
-    def _template(self) -> Any:
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-        environment.filters["tojson"] = _to_json
-        environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
-        try:
-            return environment.from_string(_default(self._settings["chat_template"]))
-        except TemplateError as error:
-            raise UnsupportedModel(f"the model's chat template cannot be read: {error}") from error
+    def _token_text(self, token_id: int) -> str:
+        """The text of one token, control tokens included; incomplete bytes show as U+FFFD."""
+        return self.decode([token_id], skip_special_tokens=False)
 
-    def _text_of(self, key: str) -> str | None:
-        value = self._settings.get(key)
-        return value["content"] if isinstance(value, dict) else value
+    def _id_of(self, name: str) -> int | None:
+        return self.token_id(self._names[name]) if name in self._names else None
 
-    def _id_of(self, key: str) -> int | None:
-        text = self._text_of(key)
-        found: int | None = self._backend.token_to_id(text) if text else None
-        return found
+    def _find_start_ids(self) -> tuple[int, ...]:
+        """What the tokenizer itself puts before a text."""
+        bare, full = self.encode("a"), self.encode("a", add_special_tokens=True)
+        starts = (start for start in range(len(full)) if full[start : start + len(bare)] == bare)
+        return tuple(full[: next(starts, 0)])
+
+    def _without_anchor(self, text: str) -> list[int] | None:
+        ids, size = self.encode(text), len(self._anchor_ids)
+        return ids[size:] if ids[:size] == self._anchor_ids else None
+
+
+def _backend(folder: Path) -> Backend:
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise UnsupportedModel(
+            f"{path} does not exist",
+            hint="Only fast tokenizers are read: save_pretrained() of `transformers` writes one.",
+        )
+    try:
+        return Backend.from_str(path.read_text(encoding="utf-8"))
+    except Exception as error:  # the library raises bare Exceptions
+        raise UnsupportedModel(f"{path} cannot be read: {error}") from error
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    path, template = folder / "tokenizer_config.json", folder / "chat_template.jinja"
-    settings = read_json(path) if path.exists() else {}
-    return settings | ({"chat_template": template.read_text(encoding="utf-8")} if template.exists() else {})
+    """tokenizer_config.json, with what newer and older layouts keep in files of their own."""
+    settings = _read_json(folder / "special_tokens_map.json") | _read_json(folder / "tokenizer_config.json")
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return settings | {"chat_template": file.read_text(encoding="utf-8")}
+    return _read_json(folder / "chat_template.json") | settings
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; an absent file is an empty one. (`models.weights` has its like, but brings torch.)"""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UnsupportedModel(f"{path} cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise UnsupportedModel(f"{path} should hold a JSON object")
+    return value
+
+
+def _named_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of the named tokens, which are written as strings or as objects."""
+    found = {name: settings.get(name) for name in NAMED_TOKENS}
+    texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in found.items()}
+    return {name: text for name, text in texts.items() if isinstance(text, str)}
+
+
+def _default_template(found: Any) -> str | None:
+    """The chat template, or of several with names the default one."""
+    if isinstance(found, list):
+        by_name = {entry["name"]: entry["template"] for entry in found}
+        found = by_name.get("default", next(iter(by_name.values()), None))
+    return str(found) if found else None
 
 
 def _eos_of(folder: Path) -> list[int]:
-    """End tokens that the model's own files name; generation_config.json has the last word in `transformers`."""
+    """End tokens that the model's own files name."""
     found: list[int] = []
     for name in ("generation_config.json", "config.json"):
-        value = read_json(folder / name).get("eos_token_id") if (folder / name).exists() else None
+        value = _read_json(folder / name).get("eos_token_id")
         found += value if isinstance(value, list) else [] if value is None else [value]
     return found
-
-
-def _default(template: str | list[dict[str, str]]) -> str:
-    if isinstance(template, str):
-        return template
-    return next((entry["template"] for entry in template if entry["name"] == "default"), template[0]["template"])
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    # Jinja's own filter escapes HTML, which `transformers` does not.
-    return json.dumps(value, ensure_ascii=False, indent=indent)
-
-
-def _refuse(message: str) -> NoReturn:
-    raise TemplateError(message)
