@@ -55,6 +55,8 @@ class Server:
 @contextmanager
 def serving(home):
     environment = os.environ | {"FETTLE_HOME": str(home), "FETTLE_API_KEY": KEY, "FETTLE_THREADS": "1"}
+    # In bfloat16 the size of a batch decides the last bits, and a random model's likeliest tokens are nearly equal.
+    environment["FETTLE_DTYPE"] = "float32"
     command = [sys.executable, "-m", "fettle", "up", "--port", "0", "--base", BASE, "--json"]
     log_path = home / "up.log"
     with (
@@ -159,15 +161,14 @@ def test_logprobs_are_those_of_the_likeliest_tokens_when_greedy(client):
         assert logprob <= 0
 
 
-def test_scoring_a_text_gives_the_logprobs_that_making_it_gave(client):
-    prompt = list(range(10, 16))
-    made = client.completions.create(
-        model="red", prompt=prompt, max_tokens=6, temperature=0, logprobs=0, echo=True, extra_body={"ignore_eos": True}
-    ).choices[0]
-    assert len(made.logprobs.tokens) == 12
-    assert made.logprobs.token_logprobs[0] is None
-    assert all(value <= 0 for value in made.logprobs.token_logprobs[1:])
-    assert made.text == "".join(made.logprobs.tokens)
+def test_a_prompt_is_scored_the_same_whatever_comes_after_it(client):
+    ids = list(range(10, 30))
+    asked = {"model": "red", "max_tokens": 0, "echo": True, "logprobs": 0}
+    long, short = (client.completions.create(prompt=prompt, **asked).choices[0] for prompt in (ids, ids[:12]))
+    assert long.text == "".join(long.logprobs.tokens)
+    assert long.logprobs.token_logprobs[0] is short.logprobs.token_logprobs[0] is None
+    assert len(long.logprobs.token_logprobs) == 20
+    assert short.logprobs.token_logprobs[1:] == pytest.approx(long.logprobs.token_logprobs[1:12], abs=1e-3)
 
 
 def test_a_stop_text_ends_the_answer_and_is_not_in_it(client):

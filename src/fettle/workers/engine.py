@@ -147,7 +147,10 @@ class EngineWorker:
             self._give_up(_bug(error) if not isinstance(error, FettleError) else error)
             return
         for chunk in chunks:
-            if chunk.finish_reason is not None:
+            if chunk.error_code:
+                # Nobody waits for the other choices of a request that has failed.
+                self._abort(Abort(chunk.request_id))
+            elif chunk.finish_reason is not None:
                 self._close(chunk.request_id)
         self._link.send_chunks(chunks)
 

@@ -114,6 +114,11 @@ def _spelled(token: str, logprob: float) -> dict[str, Any]:
     return {"token": token, "bytes": list(token.encode(errors="replace")), "logprob": logprob}
 
 
+def _by_token(one: TokenLogprob) -> dict[str, float]:
+    """The alternatives by their text; of tokens that look alike (parts of a character) the likeliest."""
+    return {token: logprob for _, token, logprob in reversed(one.top)}
+
+
 def completion_logprobs(logprobs: Iterable[TokenLogprob], offset: int) -> tuple[dict[str, Any], int]:
     """The `logprobs` object of a completion's choice, and where its text ends; `offset` is where it begins."""
     tokens, offsets = list(logprobs), []
@@ -124,7 +129,7 @@ def completion_logprobs(logprobs: Iterable[TokenLogprob], offset: int) -> tuple[
         "tokens": [one.token for one in tokens],
         # JSON has no NaN: it is encoded as null.
         "token_logprobs": [one.logprob for one in tokens],
-        "top_logprobs": [{token: logprob for _, token, logprob in one.top} or None for one in tokens],
+        "top_logprobs": [_by_token(one) or None for one in tokens],
         "text_offset": offsets,
     }
     return told, offset
