@@ -3,23 +3,21 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fettle.errors import NotFound, Unavailable
+from fettle.clusters.frames import error_from
+from fettle.errors import NotFound
 from fettle.services.platform import Platform
 from fettle.serving import Engine, EngineSettings
-from fettle.settings import Settings, load_settings
+from fettle.settings import load_settings
 from fettle.types.generation import GenerateChunk, GenerateRequest, Message, SamplingParams
 from fettle.types.ids import new_id
-from fettle.types.resources import CustomModel
 from fettle.types.tuning import TuningEvent, TuningSpec
 from fettle.workers.prompts import Prompts
 
 Prompt = str | Sequence[Message | Mapping[str, str]]
-WHOLE_WEIGHTS = "full"
 
 
 def tune(
@@ -47,7 +45,7 @@ def tune(
         FettleError: some input cannot be used (all faults are named), or training failed.
     """
     spec = TuningSpec.from_settings(settings, base=base, method=method, name=name)
-    with closing(Platform(load_settings())) as platform:
+    with Platform(load_settings()) as platform:
         job = platform.tuning_jobs.create(spec, Path(file), Path(validation) if validation else None)
         model = platform.tuning_jobs.run(job.id, on_event or (lambda _: None))
     return load(model.full_name)
@@ -63,13 +61,12 @@ def load(name: str) -> "Model":
         UnsupportedModel: its files cannot be loaded.
     """
     settings = load_settings()
-    with closing(Platform(settings)) as platform:
-        try:
-            found = platform.custom_models.get(name)
-        except NotFound as error:
-            return Model(name, _engine(_base_path(platform, name, error), settings), None)
-        folder = platform.custom_models.path(found)
-        return _custom(platform, found, folder, settings)
+    with Platform(settings) as platform:
+        found = platform.engines.find(name)
+        engine = _engine(found.model_path, settings.dtype, settings.threads)
+        if found.adapter and found.adapter_path:
+            engine.add_adapter(found.adapter, found.adapter_path)
+        return Model(_pinned(platform, name), engine, found.adapter)
 
 
 class Model:
@@ -141,8 +138,8 @@ class SharedEngine:
             while not is_finished:
                 chunk = self._next(request_id)
                 is_finished = chunk.finish_reason is not None
-                if chunk.error:
-                    raise Unavailable(chunk.error)
+                if chunk.error_code:
+                    raise error_from({"code": chunk.error_code, "message": chunk.error})
                 yield chunk
         finally:
             with self._lock:
@@ -160,27 +157,16 @@ class SharedEngine:
                         self._open[chunk.request_id].append(chunk)
 
 
-def _custom(platform: Platform, model: CustomModel, folder: Path, settings: Settings) -> Model:
-    if model.kind == WHOLE_WEIGHTS:
-        return Model(model.full_name, _engine(folder, settings), None)
-    engine = _engine(Path(platform.base_models.get(model.base).path), settings)
-    engine.add_adapter(model.full_name, folder)
-    return Model(model.full_name, engine, model.full_name)
-
-
-def _base_path(platform: Platform, name: str, custom_error: NotFound) -> Path:
+def _pinned(platform: Platform, name: str) -> str:
+    """The name that goes on to mean this version when there are newer ones."""
     try:
-        return Path(platform.base_models.get(name).path)
+        return platform.custom_models.get(name).full_name
     except NotFound:
-        raise custom_error from None
-
-
-def _engine(folder: Path, settings: Settings) -> SharedEngine:
-    return _loaded(folder, settings.dtype, settings.threads)
+        return name
 
 
 @cache
-def _loaded(folder: Path, dtype: str, threads: int) -> SharedEngine:
+def _engine(folder: Path, dtype: str, threads: int) -> SharedEngine:
     import torch
 
     torch.set_num_threads(threads)

@@ -65,9 +65,10 @@ class EvaluationProgress(AbstractContextManager["EvaluationProgress"]):
 
 def step_text(event: StepEvent) -> str:
     """What stands beside the bar."""
+    left = f"{seconds_text(event.seconds_left)} left" if event.step < event.total_steps else "finishing"
     return (
         f"step {event.step}/{event.total_steps}  loss {event.loss:.3f}  token accuracy {event.token_accuracy:.1%}  "
-        f"{event.tokens_per_second:,.0f} tokens/s  {seconds_text(event.seconds_left)} left"
+        f"{event.tokens_per_second:,.0f} tokens/s  {left}"
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from fettle.clusters.frames import error_from
 from fettle.errors import FettleError, InvalidInput
 from fettle.evaluation.questions import Question, read_questions
 from fettle.evaluation.runner import Answer, evaluate
@@ -77,6 +78,8 @@ class Answering:
         while self._engine.has_work:
             for chunk in self._engine.step():
                 place = int(chunk.request_id)
+                if chunk.error_code:
+                    raise error_from({"code": chunk.error_code, "message": chunk.error})
                 texts[place] += chunk.text
                 if chunk.finish_reason is not None:
                     yield place, _answer(texts[place], chunk)
