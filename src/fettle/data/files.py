@@ -75,16 +75,18 @@ def scan_rows(path: Path | str) -> Iterator[Row | Fault]:
     """
     path = Path(path)
     _check_is_file(path)
-    number = 0
+    number, is_blank = 0, True
     try:
         for number, line in enumerate(_lines(_text_chunks(path)), start=1):
             if line and not line.isspace():
+                is_blank = False
                 yield _parsed(number, line)
     except OSError as error:
         raise StorageFailed(f"{path} cannot be read: {error.strerror or error}") from error
     except _BrokenOff as error:
         yield Fault(number + 1, str(error))
-    if not number:
+        is_blank = False
+    if is_blank:
         raise _empty(path)
 
 

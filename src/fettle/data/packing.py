@@ -1,6 +1,6 @@
 """Encoded rows in flat arrays, and the batches that a step is made of: no padding, the same on every machine."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -8,7 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fettle.data.examples import Example
+from fettle.data.faults import Faults, shortened
+from fettle.data.files import Fault
 from fettle.data.template import Encoded, Template
+from fettle.errors import InvalidInput, InvalidRows
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -60,18 +63,19 @@ class EncodedRows:
 
     @classmethod
     def of(cls, examples: Iterable[tuple[int, Example]], template: Template, context: int) -> "EncodedRows":
-        """Encode (line number, example) pairs; those longer than `context` tokens are left out and their lines kept."""
+        """Encode (line number, example) pairs; those longer than `context` tokens are left out and their lines kept.
+
+        Raises:
+            InvalidRows: the chat template refuses some of them.
+        """
         left_out: list[int] = []
-
-        def fitting() -> Iterable[Encoded]:
-            for line, example in examples:
-                encoded = template.encode(example)
-                if len(encoded.token_ids) > context:
-                    left_out.append(line)
-                else:
-                    yield encoded
-
-        rows = cls(fitting())
+        faults = Faults()
+        rows = cls(_fitting(examples, template, context, left_out, faults))
+        if faults.count:
+            raise InvalidRows(
+                f"{faults.num_rows:,} rows do not fit the base model's chat template:",
+                faults=shortened([str(fault) for fault in faults.kept], faults.count),
+            )
         rows.left_out = left_out
         return rows
 
@@ -103,6 +107,22 @@ class EncodedRows:
         # A row's first token has nothing before it that could predict it.
         followers = np.flatnonzero(self.scored[source] & (positions > 0))
         return Batch(tokens, positions, lengths.tolist(), at=followers - 1, targets=tokens[followers])
+
+
+def _fitting(
+    examples: Iterable[tuple[int, Example]], template: Template, context: int, left_out: list[int], faults: Faults
+) -> Iterator[Encoded]:
+    """The rows that can be used; lines of too long ones go to `left_out`, what the template refuses to `faults`."""
+    for line, example in examples:
+        try:
+            encoded = template.encode(example)
+        except InvalidInput as error:
+            faults.add([Fault(line, error.message)])
+            continue
+        if len(encoded.token_ids) > context:
+            left_out.append(line)
+        else:
+            yield encoded
 
 
 def pack(rows: Sequence[Encoded]) -> Batch:

@@ -143,7 +143,7 @@ class Template:
         if example.prompt_format == "prompt":
             return self._raw(example)
         raise InvalidInput(
-            f"line {example.line}: `messages` need a model with a chat template",
+            "`messages` need a base model with a chat template",
             hint="Write the rows as `prompt` and `completion`, or take a base model that chats.",
             param="messages",
         )
@@ -165,7 +165,7 @@ class Template:
         pieces = self._pieces(turns, self._render(turns, mark, is_prompt=False), mark)
         if pieces is None:
             raise InvalidInput(
-                f"line {example.line}: the chat template rewrites earlier turns, so serving would differ from training",
+                "the base model's chat template rewrites earlier turns, so serving would differ from training",
                 hint="Give each answer a row of its own, or change the base model's chat template.",
                 param="messages",
             )

@@ -1,0 +1,41 @@
+"""`python -m fettle.workers.check SPEC.json`: look at a file of examples as the base model would read it."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fettle.data.check import check_file
+from fettle.data.template import Template
+from fettle.errors import FettleError
+from fettle.models.tokenizer import Tokenizer
+from fettle.types.data import CheckPlan, DataReport
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Check what the spec names and print the report as one JSON line; the exit code."""
+    plan = CheckPlan.model_validate_json(Path(arguments[0]).read_text(encoding="utf-8"))
+    try:
+        _emit(type="result", **run(plan).model_dump(mode="json"))
+    except FettleError as error:
+        _emit(type="error", code=error.code, message=error.message, hint=error.hint, param=error.param)
+        return error.exit_code
+    return 0
+
+
+def run(plan: CheckPlan) -> DataReport:
+    """The report on the plan's files.
+
+    Raises:
+        FettleError: a file cannot be read, or the model's tokenizer cannot.
+    """
+    template = Template(Tokenizer.load(Path(plan.base_path))) if plan.base_path else None
+    return check_file(plan.path, template, plan.context, plan.validation_path)
+
+
+def _emit(**fields: object) -> None:
+    print(json.dumps(fields), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
