@@ -14,10 +14,16 @@ from fettle.api.metrics import Meters
 from fettle.api.middleware import Envelope
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_RUNNING = 1024
 
 
 def create_app(
-    platform: Platform, key: KeyCheck, *, preload: Sequence[str] = (), max_body_bytes: int = MAX_BODY_BYTES
+    platform: Platform,
+    key: KeyCheck,
+    *,
+    preload: Sequence[str] = (),
+    max_body_bytes: int = MAX_BODY_BYTES,
+    max_running: int = MAX_RUNNING,
 ) -> FastAPI:
     """The application that serves `platform`.
 
@@ -26,11 +32,12 @@ def create_app(
         key: who may call; health routes are open to all.
         preload: models that are loaded at once; others when they are first asked.
         max_body_bytes: longest request that is read.
+        max_running: prompts that are answered or wait at once; more are refused.
     """
     meters = Meters()
     # No pages of documentation: they load their scripts from elsewhere. The document itself is at /openapi.json.
     app = FastAPI(title="Fettle", version=version("fettle-ai"), lifespan=_lifespan, docs_url=None, redoc_url=None)
-    app.state.backend, app.state.preload = Backend(platform, meters), preload
+    app.state.backend, app.state.preload = Backend(platform, meters, max_running), preload
     app.state.max_body_bytes = max_body_bytes
     app.add_middleware(Envelope, meters=meters)
     add_error_handlers(app)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from fastapi import Request
 
 from fettle.api.metrics import Meters, measured
-from fettle.errors import Unavailable
+from fettle.errors import TooManyRequests, Unavailable
 from fettle.types.generation import GenerateChunk, GenerateRequest
 from fettle.types.resources import BaseModelEntry, CustomModel
 
@@ -79,16 +79,36 @@ class Platform(Protocol):
 
 
 class Backend:
-    """The platform, measured."""
+    """The platform, measured, with a limit to what is asked of it at once."""
 
-    def __init__(self, platform: Platform, meters: Meters) -> None:
-        """The backend of one application."""
+    def __init__(self, platform: Platform, meters: Meters, max_running: int) -> None:
+        """The backend of one application; `max_running` prompts are answered or wait at once."""
         self.platform, self.meters = platform, meters
+        self._max_running, self._running = max_running, 0
 
     def generate(self, requests: Sequence[GenerateRequest]) -> Chunks:
-        """The chunks of several prompts as they come, each with the number of its prompt; closing it stops the work."""
-        engines = self.platform.engines
-        return merged([measured(request, _unbroken(engines.generate(request)), self.meters) for request in requests])
+        """The chunks of several prompts as they come, each with the number of its prompt; closing it stops the work.
+
+        Raises:
+            TooManyRequests: the server has all the work that it accepts.
+        """
+        return self._counted(len(requests), merged([self._measured(request) for request in requests]))
+
+    def _measured(self, request: GenerateRequest) -> AsyncGenerator[GenerateChunk, None]:
+        return measured(request, _unbroken(self.platform.engines.generate(request)), self.meters)
+
+    async def _counted(self, number: int, chunks: Chunks) -> Chunks:
+        if self._running + number > self._max_running:
+            raise TooManyRequests(
+                f"more than {self._max_running} prompts at once", hint="Send it again a little later."
+            )
+        self._running += number
+        try:
+            async with aclosing(chunks):
+                async for numbered in chunks:
+                    yield numbered
+        finally:
+            self._running -= number
 
     async def metrics_page(self) -> bytes:
         """All counters, the engines' own included."""

@@ -1,6 +1,7 @@
 """The server process: a socket, a key, uvicorn, and an orderly end."""
 
 import errno
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -78,7 +79,9 @@ def listening(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             hint = "Another `fettle up`, perhaps. `--port 0` takes a free port."
             raise Conflict(f"port {port} of {host} is in use", hint=hint, param="port") from error
-        raise InvalidInput(f"cannot listen on {host} port {port}: {error.strerror}", param="host") from error
+        # Not error.strerror: Python adds the address to it.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise InvalidInput(f"cannot listen on {host} port {port}: {reason}", param="host") from error
 
 
 class Server(uvicorn.Server):

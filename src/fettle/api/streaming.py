@@ -62,7 +62,7 @@ class EventStream(Response):
         """The stream, once its first event is there: what goes wrong before is an ordinary answer with its status."""
         return cls(await until_gone(receive, anext(events)), events)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the signature is ASGI's
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send all events, or as many as the client takes."""
         async with aclosing(self._rest):
             with suppress(ClientDisconnect):

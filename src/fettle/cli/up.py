@@ -13,7 +13,7 @@ from fettle.settings import load_settings
 if TYPE_CHECKING:
     from fettle.api.server import Address
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

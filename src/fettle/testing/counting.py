@@ -18,6 +18,16 @@ class _Choice:
     max_tokens: int
     made: int = 0
 
+    def failed(self) -> GenerateChunk:
+        self.made = self.max_tokens
+        return GenerateChunk(
+            request_id=self.request_id,
+            index=self.index,
+            finish_reason="abort",
+            error_code="storage_failed",
+            error="this choice failed",
+        )
+
     def step(self) -> GenerateChunk:
         self.made += 1
         token = self.prompt[-1] + self.made
@@ -37,6 +47,7 @@ class CountingEngine:
 
     Attributes:
         fails: raised by the next step, once.
+        failing_index: choices with this index end with an error in their first step.
         adapters: name -> folder of what is loaded.
     """
 
@@ -44,6 +55,7 @@ class CountingEngine:
         """An engine without work."""
         self._choices: list[_Choice] = []
         self.fails: Exception | None = None
+        self.failing_index: int | None = None
         self.adapters: dict[str, Path] = {}
 
     @property
@@ -68,7 +80,7 @@ class CountingEngine:
         if self.fails is not None:
             error, self.fails = self.fails, None
             raise error
-        chunks = [choice.step() for choice in self._choices]
+        chunks = [choice.failed() if choice.index == self.failing_index else choice.step() for choice in self._choices]
         self._choices = [choice for choice in self._choices if choice.made < choice.max_tokens]
         return chunks
 
@@ -90,7 +102,7 @@ class CountingEngine:
 class PlainPrompts:
     """As `fettle.workers.prompts.Prompts`, with the code points of the text as its tokens."""
 
-    def tokenized(self, request: GenerateRequest, adapter: str | None) -> GenerateRequest:  # noqa: ARG002 - all are alike
+    def tokenized(self, request: GenerateRequest, adapter: str | None) -> GenerateRequest:
         """The request with tokens."""
         text = request.text or "".join(message.content for message in request.messages or ())
         tokens = request.token_ids or tuple(map(ord, text))

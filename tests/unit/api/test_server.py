@@ -108,6 +108,24 @@ def test_a_body_over_the_limit_is_refused_however_it_is_sent(serving):
     run(test)
 
 
+def test_more_requests_than_the_server_accepts_are_told_to_come_again(serving, until):
+    async def test():
+        async with serving(max_running=2) as server, server.client() as client:
+            server.engines.hold_after = 1
+            ask = {"model": "base", "messages": [{"role": "user", "content": "x"}]}
+            waiting = [asyncio.create_task(client.chat.completions.create(**ask)) for _ in range(2)]
+            await until(lambda: len(server.engines.running) == 2)
+            for stream in (False, True):
+                with pytest.raises(openai.RateLimitError) as caught:
+                    await client.chat.completions.create(**ask, stream=stream)
+                assert caught.value.response.headers["retry-after"]
+            server.engines.release.set()
+            await asyncio.gather(*waiting)
+            assert (await client.chat.completions.create(**ask)).choices
+
+    run(test)
+
+
 def test_metrics_count_requests_and_tokens_by_model_and_outcome(serving):
     async def test():
         async with serving() as server, server.client() as client, httpx.AsyncClient(headers=KEY_HEADER) as raw:

@@ -7,7 +7,7 @@ import pytest
 
 from fettle.clusters.engine_client import EngineClient
 from fettle.clusters.link import LinkClosed, WorkerLink
-from fettle.errors import FettleError, InvalidInput, Unavailable
+from fettle.errors import FettleError, InvalidInput, StorageFailed, Unavailable
 from fettle.testing.counting import CountingEngine, PlainPrompts
 from fettle.types.generation import GenerateRequest, SamplingParams
 from fettle.workers.engine import EngineWorker
@@ -107,6 +107,21 @@ def test_a_bug_in_a_request_is_told_without_its_inside():
             with pytest.raises(FettleError, match="bug"):
                 await r.client.remove_adapter("never loaded")
             assert await answer(r.client, asked()) == [" 98 99 100"]
+
+    run(test)
+
+
+def test_a_choice_that_fails_ends_the_others_of_its_request():
+    async def test():
+        async with running() as r:
+            r.engine.failing_index = 1
+            with pytest.raises(StorageFailed, match="this choice"):
+                await answer(r.client, asked(max_tokens=None, num_choices=3))
+
+            async def idle():
+                return (await r.client.stats())["running"] == 0
+
+            await until(idle)
 
     run(test)
 
