@@ -30,10 +30,14 @@ def check(
 
     Every bad row is named at once. The exit code is 0 when the file can be tuned on, else 2.
     """
+    from fettle.data.check import raise_if_bad
+
     report = _checked(file, validation, base)
-    print_json(report) if as_json else _tell(report, base)
-    if not report.is_good:
-        raise typer.Exit(2)
+    if as_json:
+        print_json(report)
+        raise typer.Exit(0 if report.is_good else 2)
+    raise_if_bad(report)
+    _tell(report, base)
 
 
 def _checked(file: Path, validation: Path | None, base: str) -> "DataReport":
@@ -47,15 +51,14 @@ def _checked(file: Path, validation: Path | None, base: str) -> "DataReport":
 def _tell(report: "DataReport", base: str) -> None:
     from rich.markup import escape
 
-    parts = [report, *([report.validation] if report.validation else [])]
-    for part in parts:
+    for part in [report, *([report.validation] if report.validation else [])]:
         console().print(f"[bold]{escape(Path(part.path).name)}[/]\n")
         print_pairs(_facts(part, base))
-        _tell_faults(part)
         for notice in part.notices:
             console().print(f"[yellow]note:[/] {escape(notice)}")
         console().print()
-    console().print(_verdict(report))
+    more = f" --validation {report.validation.path}" if report.validation else ""
+    console().print(f"[green]ready to tune:[/]  fettle tune {escape(report.path + more)} --base {escape(base)}")
 
 
 def _facts(report: "DataReport", base: str) -> dict[str, Any]:
@@ -74,23 +77,3 @@ def _facts(report: "DataReport", base: str) -> dict[str, Any]:
             ),
         }
     return facts | {"content hash": report.content_hash[:16]}
-
-
-def _tell_faults(report: "DataReport") -> None:
-    from rich.markup import escape
-
-    from fettle.data.faults import shortened
-
-    if report.bad_rows:
-        console().print(f"\n[red]{report.bad_rows:,} of {report.rows:,} rows cannot be used:[/]")
-        for line in shortened(report.faults, report.num_faults):
-            console().print(f"  {escape(line)}")
-    console().print()
-
-
-def _verdict(report: "DataReport") -> str:
-    from rich.markup import escape
-
-    if report.is_good:
-        return f"[green]ready to tune:[/]  fettle tune {escape(report.path)} --name NAME"
-    return "[red]not ready to tune[/]: mend or remove the rows above; `--json` lists more of them"

@@ -1,7 +1,7 @@
 """What is in a file of examples, before anything is started with it.
 
 A file is read once, row by row. What is kept of each row are 24 bytes: its line and two hashes of 8 bytes, by which
-copies are found (that among a million rows two different ones are taken for copies has a probability of 1 in 37 million).
+copies are found. That two different rows of a million are taken for copies has a probability of 1 in 37 million.
 """
 
 from collections import Counter

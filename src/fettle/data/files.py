@@ -74,7 +74,7 @@ def scan_rows(path: Path | str) -> Iterator[Row | Fault]:
         StorageFailed: it cannot be read.
     """
     path = Path(path)
-    _check_is_file(path)
+    check_is_file(path)
     number, is_blank = 0, True
     try:
         for number, line in enumerate(_lines(_text_chunks(path)), start=1):
@@ -104,7 +104,13 @@ class _Inflater(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
-def _check_is_file(path: Path) -> None:
+def check_is_file(path: Path) -> None:
+    """Refuse a path at which no file is, before anything is begun.
+
+    Raises:
+        NotFound: there is no such file; with the nearest name.
+        InvalidInput: it is a folder.
+    """
     try:
         is_folder, is_there = path.is_dir(), path.exists()
         siblings = [] if is_there or not path.parent.is_dir() else [file.name for file in path.parent.iterdir()]

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from fettle.clusters.local import start_worker
+from fettle.data.files import check_is_file
 from fettle.services.base_models import BaseModels
 from fettle.settings import Settings
 from fettle.types.data import CheckPlan, DataReport
@@ -20,10 +21,12 @@ def check_data(
         NotFound: there is no such file or base model.
         FettleError: a file cannot be read at all. Bad rows are in the report.
     """
+    for path in [file, validation] if validation else [file]:
+        check_is_file(path)
     entry = base_models.get(base)
     plan = CheckPlan(
-        path=str(file.absolute()),
-        validation_path=str(validation.absolute()) if validation else None,
+        path=str(file),
+        validation_path=str(validation) if validation else None,
         base_path=entry.path,
         context=entry.context,
     )
