@@ -91,7 +91,7 @@ async def _logprobs_come_when_asked(engines, base):
 async def _a_closed_answer_leaves_nothing_behind(engines, base):
     async with aclosing(engines.generate(asked(base, max_tokens=200))) as chunks:
         await anext(chunks)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while any(stats["running"] or stats["waiting"] for stats in (await engines.stats()).values()):
             await asyncio.sleep(0.01)
 

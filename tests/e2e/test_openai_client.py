@@ -71,10 +71,10 @@ def serving(home):
             yield server
         finally:
             process.terminate()
-            assert process.wait(60) == 0, log_path.read_text()
+            assert process.wait(120) == 0, log_path.read_text()
 
 
-def until(condition, timeout_seconds=60):
+def until(condition, timeout_seconds=240):
     """Wait for a condition; fails when it does not come."""
     deadline, pause = time.monotonic() + timeout_seconds, threading.Event()
     while not condition():
@@ -274,7 +274,7 @@ def test_a_waiting_request_gets_a_503_when_the_engine_is_killed(server, client):
     asking.start()
     until(lambda: server.metrics()["fettle_requests_running"] == 1)
     os.kill(pid, signal.SIGKILL)
-    asking.join(60)
+    asking.join(240)
     assert caught[0].status_code == 503
     assert caught[0].response.headers["x-should-retry"] == "true"
     until(server.is_ready)
@@ -291,7 +291,7 @@ def test_a_server_that_is_asked_to_end_finishes_what_runs(home):
         server.process.send_signal(signal.SIGTERM)
         parts += list(stream)
         assert parts[-1].choices[0].finish_reason == "length"
-        assert server.process.wait(60) == 0
+        assert server.process.wait(120) == 0
         assert not engine.is_alive
 
 

@@ -50,7 +50,7 @@ def until():
     return _until
 
 
-async def _until(condition, timeout_seconds=5):
+async def _until(condition, timeout_seconds=30):
     """Wait for a condition; fails when it does not come."""
     async with asyncio.timeout(timeout_seconds):
         while not condition():
