@@ -20,6 +20,15 @@ from fettle.types.generation import GenerateChunk, GenerateRequest, SamplingPara
 ROOM = {"dtype": "float32", "block_size": 4, "num_blocks": 64, "max_batch_tokens": 16, "max_sequences": 8}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Threads that wait for each other cost more than such small models take, most of all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def base(tmp_path_factory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("base"))
