@@ -64,7 +64,8 @@ class EngineClient:
     @property
     def is_alive(self) -> bool:
         """Whether it takes requests (perhaps it still loads)."""
-        return self._death is None and not self._is_closing
+        has_failed = self._ready.done() and self._ready.exception() is not None
+        return self._death is None and not self._is_closing and not has_failed
 
     @property
     def is_ready(self) -> bool:

@@ -11,7 +11,6 @@ from fettle.clusters.engine_client import EngineClient
 from fettle.clusters.local import Worker, start_worker
 from fettle.types.engine import EngineSpec
 
-ENGINE_MODULE = "fettle.workers.engine"
 _LAST_GRACE_SECONDS = 5.0
 
 
@@ -33,7 +32,7 @@ class LocalEngine:
         log_path: Path,
         threads: int,
         dtype: str,
-        module: str = ENGINE_MODULE,
+        module: str,
     ) -> Self:
         """Start a worker on the model in `model_path`; it loads while this returns (see `client.ready`).
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fettle.clusters.local_engine import ENGINE_MODULE, LocalEngine
+from fettle.clusters.local_engine import LocalEngine
 from fettle.errors import FettleError, NotFound, unknown
 from fettle.services.base_models import BaseModels
 from fettle.services.custom_models import CustomModels
@@ -17,6 +18,8 @@ from fettle.types.generation import GenerateChunk, GenerateRequest
 
 log = logging.getLogger(__name__)
 DRAIN_SECONDS = 30.0
+#: Times in a row that an engine is started again without having been asked anything.
+MAX_RESTARTS = 3
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,7 @@ class Engines:
         base_models: BaseModels,
         custom_models: CustomModels,
         settings: Settings,
-        *,
-        module: str = ENGINE_MODULE,
+        module: str,
     ) -> None:
         """Engines for these models; `module` is the worker that serves one."""
         self._base_models, self._custom_models, self._settings = base_models, custom_models, settings
@@ -46,6 +48,7 @@ class Engines:
         self._engines: dict[str, LocalEngine] = {}
         self._starting: dict[str, asyncio.Task[LocalEngine]] = {}
         self._watchers: set[asyncio.Task[None]] = set()
+        self._restarts: Counter[str] = Counter()
 
     def find(self, model: str) -> Resolved:
         """What a model's name means.
@@ -75,6 +78,7 @@ class Engines:
         found = await asyncio.to_thread(self.find, request.model)
         engine = await self._engine(found)
         await engine.client.ready()
+        self._restarts[found.engine] = 0
         if found.adapter and found.adapter_path:
             await engine.load_adapter(found.adapter, found.adapter_path)
         async with aclosing(engine.client.generate(request, found.adapter)) as chunks:
@@ -104,7 +108,6 @@ class Engines:
         """End at once whatever `stop` was not called for."""
         for engine in self._engines.values():
             engine.worker.terminate(grace_seconds=1)
-        self._engines.clear()
 
     async def _engine(self, found: Resolved) -> LocalEngine:
         """The running engine, started if there is none; it may still be loading."""
@@ -135,13 +138,17 @@ class Engines:
         return engine
 
     async def _watch(self, found: Resolved, engine: LocalEngine) -> None:
-        """Start an engine again that had been ready and died; one that cannot even load waits until it is asked."""
+        """Start an engine again that had been ready and died, a few times; else it waits until it is asked."""
         try:
             await engine.client.ready()
         except FettleError as error:
             log.error("an engine could not load", extra={"engine": found.engine, "error": str(error)})
             return
         await engine.client.ended()
+        self._restarts[found.engine] += 1
+        if self._restarts[found.engine] > MAX_RESTARTS:
+            log.error("an engine died too often", extra={"engine": found.engine})
+            return
         log.error("an engine died and is started again", extra={"engine": found.engine})
         await self._engine(found)
 

@@ -12,8 +12,6 @@ from fettle.settings import Settings
 from fettle.types.evaluation import EvaluationPlan, EvaluationReport, ProgressEvent
 from fettle.types.ids import new_id
 
-EVALUATE_MODULE = "fettle.workers.evaluate"
-
 
 class Evaluations:
     """Measures models."""
@@ -23,8 +21,7 @@ class Evaluations:
         base_models: BaseModels,
         custom_models: CustomModels,
         settings: Settings,
-        *,
-        module: str = EVALUATE_MODULE,
+        module: str,
     ) -> None:
         """Evaluations of these models; `module` is the worker that does them."""
         self._base_models, self._custom_models, self._settings = base_models, custom_models, settings

@@ -1,6 +1,5 @@
 """Models from a hub: the few files that are needed, resumable, and errors that say what to do."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from fettle.errors import InvalidInput, NotFound, StorageFailed, Unavailable, UnsupportedModel
 from fettle.registry.base_models import UNKNOWN_LICENCE, read_config
+from fettle.services.download import RemoteFile, fetch
 
 # Weights are safetensors or nothing: pickled files can run code. `model*` leaves out second copies in other layouts.
 WANTED = (
@@ -40,7 +40,7 @@ def download(name: str, folder: Path) -> str:
         Unavailable: the hub cannot be reached.
         StorageFailed: the disk is full.
     """
-    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+    from huggingface_hub import HfApi
 
     with _told(name):
         info = HfApi().model_info(name)
@@ -50,13 +50,25 @@ def download(name: str, folder: Path) -> str:
                 f"{name} has no safetensors files",
                 hint="Look for a version of it that has; pickled weights are refused.",
             )
-        if "config.json" in names:  # before the weights: it tells whether they are of any use
-            hf_hub_download(name, "config.json", revision=info.sha, local_dir=folder)
-            read_config(folder)
-        snapshot_download(name, revision=info.sha, local_dir=folder, allow_patterns=names)
-    shutil.rmtree(folder / ".cache", ignore_errors=True)
+        # config.json before the weights: it tells whether they are of any use.
+        for one in sorted(names, key=lambda one: (one != "config.json", one)):
+            _bring(name, one, str(info.sha), folder)
+            if one == "config.json":
+                read_config(folder)
     licence = info.card_data.get("license") if info.card_data else None
     return str(licence or UNKNOWN_LICENCE)
+
+
+def _bring(name: str, file: str, revision: str, folder: Path) -> None:
+    """One file of a model, unless it is there."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.utils import build_hf_headers
+
+    if (folder / file).exists():
+        return
+    url, headers = hf_hub_url(name, file, revision=revision), build_hf_headers()
+    about = get_hf_file_metadata(url, headers=headers)
+    fetch(RemoteFile(url, about.size or 0, about.etag or revision), folder / file, headers)
 
 
 @contextmanager
@@ -72,15 +84,21 @@ def _told(name: str) -> Iterator[None]:
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         hint = "Check the name (org/model). For a private model set HF_TOKEN; for a folder give its path."
         raise NotFound(f"there is no folder {name!r}, and no model of that name on the hub", hint=hint) from error
-    except (httpx.TransportError, errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
-        hint = "Check the connection and HF_ENDPOINT, and run the command again: it goes on where it stopped."
-        raise Unavailable(f"the hub cannot be reached: {_first_line(error)}", hint=hint) from error
+    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
+        raise _unreachable(error) from error
     except errors.HfHubHTTPError as error:
         hint = "Run the command again later: it goes on where it stopped."
         raise Unavailable(f"the hub could not give {name}: {_first_line(error)}", hint=hint) from error
+    except (errors.HTTPError, httpx.HTTPError) as error:  # the hub's library has an HTTP library of its own
+        raise _unreachable(error) from error
     except OSError as error:
         hint = "Free some space and run the command again: it goes on where it stopped."
         raise StorageFailed(f"{name} cannot be stored: {error.strerror or error}", hint=hint) from error
+
+
+def _unreachable(error: Exception) -> Unavailable:
+    hint = "Check the connection and HF_ENDPOINT, and run the command again: it goes on where it stopped."
+    return Unavailable(f"the hub cannot be reached: {_first_line(error)}", hint=hint)
 
 
 def _first_line(error: Exception) -> str:

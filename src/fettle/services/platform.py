@@ -14,6 +14,18 @@ from fettle.store.artifacts import ArtifactStore
 from fettle.store.database import Database
 from fettle.store.events import EventLog
 from fettle.store.repository import Repository
+from fettle.types.record import Record
+
+
+class WorkerModules(Record):
+    """The module of each kind of worker; run as `python -m MODULE SPEC.json`."""
+
+    tune: str = "fettle.workers.tune"
+    evaluate: str = "fettle.workers.evaluate"
+    engine: str = "fettle.workers.engine"
+
+
+FETTLE_WORKERS = WorkerModules()
 
 
 class Platform:
@@ -22,8 +34,12 @@ class Platform:
     Opening it brings the database up to date and the records in line with what really runs.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, workers: WorkerModules = FETTLE_WORKERS) -> None:
         """Open the installation in `settings.home`, which is made if needed.
+
+        Args:
+            settings: of the installation.
+            workers: the modules that do the work, each in a process of its own.
 
         Raises:
             StorageFailed: the home folder or its database cannot be used.
@@ -35,9 +51,11 @@ class Platform:
         bases, customs = BaseModelRegistry(repository), CustomModelRegistry(repository, artifacts)
         self.base_models = BaseModels(bases, customs, self.events, home)
         self.custom_models = CustomModels(customs, bases, repository, self.events, home)
-        self.tuning_jobs = TuningJobs(repository, artifacts, self.events, bases, self.custom_models, settings)
-        self.evaluations = Evaluations(self.base_models, self.custom_models, settings)
-        self.engines = Engines(self.base_models, self.custom_models, settings)
+        self.tuning_jobs = TuningJobs(
+            repository, artifacts, self.events, bases, self.custom_models, settings, workers.tune
+        )
+        self.evaluations = Evaluations(self.base_models, self.custom_models, settings, workers.evaluate)
+        self.engines = Engines(self.base_models, self.custom_models, settings, workers.engine)
         self.tuning_jobs.recover()
         artifacts.sweep()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fettle.adapters.kinds import KINDS
 from fettle.adapters.methods import METHODS
-from fettle.data.examples import load_examples
+from fettle.data.check import check_file, raise_if_bad
 from fettle.errors import Conflict, FettleError, InvalidInput
 from fettle.registry.base_models import BaseModels, read_config
 from fettle.types.tuning import Hyperparameters, TuningSpec
@@ -85,6 +85,4 @@ def _listed(record: type[Hyperparameters]) -> str:
 
 def _check_data(train: Path, validation: Path | None) -> None:
     """Every row can be used."""
-    for path in [train, validation] if validation else [train]:
-        if not sum(1 for _ in load_examples(path)):
-            raise InvalidInput(f"{path} has no rows", param="file")
+    raise_if_bad(check_file(train, validation_path=validation))

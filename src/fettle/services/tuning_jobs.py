@@ -23,7 +23,6 @@ from fettle.types.ids import new_id, now
 from fettle.types.resources import CustomModel, TuningJob
 from fettle.types.tuning import TuningEvent, TuningPlan, TuningResult, TuningSpec
 
-TUNE_MODULE = "fettle.workers.tune"
 #: Written last by the tuner: a folder that has it is whole.
 ABOUT_FILE = "fettle.json"
 OnEvent = Callable[[TuningEvent], None]
@@ -44,8 +43,7 @@ class TuningJobs:
         base_models: BaseModels,
         custom_models: CustomModels,
         settings: Settings,
-        *,
-        module: str = TUNE_MODULE,
+        module: str,
     ) -> None:
         """The jobs in `repository`; `module` is the worker that does them."""
         self._repository, self._artifacts, self._events = repository, artifacts, events
