@@ -25,7 +25,7 @@ from pocket.prose import Passages, documents, novel_files, read_novel
 from pocket.tasks import any_row
 from pocket.tokenizer import ASSISTANT, CONTEXT_LENGTH, END, END_OF_TEXT, render, token_id
 
-PROSE_SHARE = 0.3
+PROSE_SHARE = 0.12
 ANSWERS_ONLY_SHARE = 0.75
 """Of the task rows, how many take a loss on the assistant's tokens alone; in the others every token counts."""
 

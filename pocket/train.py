@@ -7,9 +7,7 @@ scaled to AdamW's size), warm-up, a long plateau and a straight fall, bf16 arith
 import argparse
 import json
 import math
-import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +47,7 @@ CONFIG = {
     "pad_token_id": 0,
     "torch_dtype": "bfloat16",
 }
-SEED, RATE, ROWS_PER_STEP, WARMUP_STEPS, DECAY_FRACTION = 17, 4e-3, 128, 100, 0.25
+SEED, RATE, ROWS_PER_STEP, WARMUP_STEPS, DECAY_FRACTION = 17, 4e-3, 96, 100, 0.3
 
 
 def main() -> None:
@@ -98,7 +96,7 @@ def train(decoder: Decoder, data: Path, out: Path, steps: int) -> None:
     settings = Hyperparameters(
         epochs=1,
         batch_size=ROWS_PER_STEP,
-        evaluations_per_epoch=12,
+        evaluations_per_epoch=8,
         checkpoint_interval=20,
         early_stopping=EarlyStopping(patience=0),
         max_tokens_per_batch=4096,
@@ -120,12 +118,12 @@ def train(decoder: Decoder, data: Path, out: Path, steps: int) -> None:
 def rows_of(data: Path, name: str) -> EncodedRows:
     """A part of the mixture, memory-mapped."""
     tokens, scored = (np.load(data / f"{name}.{part}.npy", mmap_mode="r") for part in ("tokens", "scored"))
-    return EncodedRows(tokens, scored, np.load(data / f"{name}.lengths.npy"))
+    return EncodedRows.of_arrays(tokens, scored, np.load(data / f"{name}.lengths.npy"))
 
 
 def both(first: EncodedRows, second: EncodedRows) -> EncodedRows:
     """Two sets of rows as one."""
-    return EncodedRows(
+    return EncodedRows.of_arrays(
         np.concatenate([first.tokens, second.tokens]),
         np.concatenate([first.scored, second.scored]),
         np.concatenate([first.lengths, second.lengths]),
@@ -161,8 +159,4 @@ def write_model(decoder: Decoder, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    # glibc otherwise gives large tensors back to the system after each operation and asks for them again.
-    wanted = {"MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
-    if not wanted.items() <= os.environ.items():
-        os.execve(sys.executable, [sys.executable, "-m", "pocket.train", *sys.argv[1:]], os.environ | wanted)
     main()

@@ -62,6 +62,14 @@ class EncodedRows:
         self.left_out: list[int] = []
 
     @classmethod
+    def of_arrays(cls, tokens: npt.NDArray[Any], scored: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> "EncodedRows":
+        """Rows that are laid end to end already; the arrays may be memory maps."""
+        rows = cls(())
+        rows.tokens, rows.scored = tokens, scored
+        rows.offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        return rows
+
+    @classmethod
     def of(cls, examples: Iterable[tuple[int, Example]], template: Template, context: int) -> "EncodedRows":
         """Encode (line number, example) pairs; those longer than `context` tokens are left out and their lines kept.
 

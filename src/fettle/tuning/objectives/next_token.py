@@ -1,17 +1,22 @@
 """Cross-entropy of the next token, on scored tokens only."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from fettle.data.packing import Batch
+from fettle.data.packing import Batch, Ints
 from fettle.models.attention import PackedAttention
 from fettle.models.decoder import Decoder
 from fettle.tuning.objectives import Loss
 
 #: Scored places whose logits exist at the same time: their memory is this times the vocabulary.
 CHUNK = 4096
+#: Batches are filled up to a multiple of this: matrix products are prepared once per shape, which costs more than
+#: the spare tokens do.
+ROUND = 256
+IGNORED = -100
 
 
 def next_token(decoder: Decoder, batch: Batch) -> Loss:
@@ -20,15 +25,21 @@ def next_token(decoder: Decoder, batch: Batch) -> Loss:
     The head runs in chunks that are computed again in the backward pass, so the logits of a whole batch never exist.
     """
     device = decoder.lm_head.weight.device
-    tokens, positions, at, targets = (
-        torch.from_numpy(array).to(device) for array in (batch.tokens, batch.positions, batch.at, batch.targets)
-    )
-    attention = PackedAttention(batch.lengths, decoder.config.windows, device)
-    states = decoder.hidden(tokens, positions, attention).index_select(0, at)
-    return _scored(decoder, states, targets)
+    spare, unscored = -len(batch.tokens) % ROUND, -len(batch.at) % ROUND
+    tokens, at = _padded(batch.tokens, spare, 0), _padded(batch.at, unscored, 0)
+    positions, targets = _padded(batch.positions, spare, 0), _padded(batch.targets, unscored, IGNORED)
+    # Every spare token is a document of its own: it sees nothing and nothing sees it.
+    attention = PackedAttention([*batch.lengths, *[1] * spare], decoder.config.windows, device)
+    states = decoder.hidden(tokens.to(device), positions.to(device), attention).index_select(0, at.to(device))
+    total, num_correct = _scored(decoder, states, targets.to(device))
+    return Loss(total, num_correct, len(batch.at))
 
 
-def _scored(decoder: Decoder, states_NC: Tensor, targets_N: Tensor) -> Loss:
+def _padded(values: Ints, count: int, fill: int) -> Tensor:
+    return torch.from_numpy(np.pad(values, (0, count), constant_values=fill))
+
+
+def _scored(decoder: Decoder, states_NC: Tensor, targets_N: Tensor) -> tuple[Tensor, int]:
     total, num_correct = states_NC.new_zeros((), dtype=torch.float32), 0
     for states, targets in zip(torch.split(states_NC, CHUNK), torch.split(targets_N, CHUNK), strict=True):
         if len(targets_N) > CHUNK and torch.is_grad_enabled():
@@ -36,10 +47,10 @@ def _scored(decoder: Decoder, states_NC: Tensor, targets_N: Tensor) -> Loss:
         else:
             loss, correct = _chunk(decoder, states, targets)
         total, num_correct = total + loss, num_correct + int(correct)
-    return Loss(total, num_correct, len(targets_N))
+    return total, num_correct
 
 
 def _chunk(decoder: Decoder, states_NC: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
     logits = decoder.head(states_NC)
     correct = (logits.detach().argmax(-1) == targets_N).sum()
-    return F.cross_entropy(logits, targets_N, reduction="sum"), correct
+    return F.cross_entropy(logits, targets_N, reduction="sum", ignore_index=IGNORED), correct
