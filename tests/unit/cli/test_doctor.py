@@ -1,5 +1,7 @@
 """What the doctor finds, and that it never falls ill itself."""
 
+import os
+import subprocess
 import sys
 
 from fettle.cli import checks
@@ -49,7 +51,7 @@ def test_torch_that_cannot_be_imported_is_an_error_with_its_last_words(tmp_path,
     assert "libtorch.so is missing" in finding.found
 
 
-def test_no_check_loads_torch_into_this_process(tmp_path):
-    for check in checks.CHECKS:
-        checks.examine(check, Settings(home=tmp_path, threads=1))
-    assert "torch" not in sys.modules
+def test_no_check_loads_torch_into_the_doctors_process(tmp_path):
+    script = "import sys; from fettle.cli.main import main; main(['doctor']); sys.exit('torch' in sys.modules)"
+    environment = os.environ | {"FETTLE_HOME": str(tmp_path), "FETTLE_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)

@@ -9,8 +9,9 @@ from fettle.cli.quickstart.server import Address
 from fettle.types.record import Record
 
 BATCH = 24
-TOKENS = 48
+TOKENS = 32
 ROUNDS = 3
+MIXED = ""
 
 
 class Speeds(Record):
@@ -45,22 +46,23 @@ def count_equal(served: Mapping[str, Sequence[str]], evaluated: Mapping[str, Seq
 
 
 def measure_speeds(server: Address, models: Sequence[str], prompts: Sequence[str]) -> Speeds:
-    """Time batches of equal size for each model alone and for all of them mixed, in turns, and take the medians."""
+    """Time batches of equal size for each model alone and for all of them mixed, in turns, and take the medians.
+
+    The server has answered before, so nothing has to warm up.
+    """
     batches = {model: [Question(model, prompt) for prompt in prompts[:BATCH]] for model in models}
     mixed = [Question(models[place % len(models)], prompt) for place, prompt in enumerate(prompts[:BATCH])]
-    rounds = [
-        {name: _timed(server, batch) for name, batch in {**batches, "": mixed}.items()} for _ in range(ROUNDS + 1)
-    ][1:]  # the first round warms up
+    rounds = [{name: _timed(server, batch) for name, batch in {**batches, MIXED: mixed}.items()} for _ in range(ROUNDS)]
     return summed_up({name: [one[name] for one in rounds] for name in rounds[0]})
 
 
 def summed_up(seconds_per_token: Mapping[str, Sequence[float]]) -> Speeds:
-    """Speeds from the times of each batch; the mixed one has the name "".
+    """Speeds from the times of each batch; the mixed one has the name MIXED.
 
     The switch cost is how much longer a token takes in the mixed batch than on average in the batches of one model.
     """
     typical = {name: median(times) for name, times in seconds_per_token.items()}
-    mixed = typical.pop("")
+    mixed = typical.pop(MIXED)
     return Speeds(
         alone={name: 1 / seconds for name, seconds in typical.items()},
         mixed=1 / mixed,

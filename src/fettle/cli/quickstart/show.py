@@ -11,8 +11,8 @@ CUT = 160
 def show(outcome: Outcome) -> None:
     """Print everything that was measured."""
     print_table(
-        ["model", "exact match", "95 % interval", "tokens/s", "adapter", "trained parameters", "tuning", "HTTP = eval"],
-        [_row(model, outcome.test_rows) for model in outcome.models],
+        ["model", "exact match", "95 % interval", "tokens/s", "adapter", "trained weights", "tuning"],
+        [_row(model) for model in outcome.models],
         title=f"Support requests -> JSON tickets: {outcome.train_rows:,} examples, {outcome.test_rows} held out",
     )
     _show_speeds(outcome)
@@ -21,29 +21,24 @@ def show(outcome: Outcome) -> None:
     _show_next(outcome)
 
 
-def _row(model: ModelOutcome, test_rows: int) -> list[Any]:
+def _row(model: ModelOutcome) -> list[Any]:
     score = model.exact_match
     return [
         model.model,
         f"{score.mean:.1%}",
-        f"{score.low:.1%} - {score.high:.1%}",
+        f"{score.low:.0%} - {score.high:.0%}",
         f"{model.tokens_per_second:,.0f}",
         bytes_text(model.size_bytes) if model.size_bytes else "",
-        _share(model),
+        model.trained_parameters,
         seconds_text(model.tuning_seconds) if model.tuning_seconds else "",
-        f"{model.equal_over_http}/{test_rows}",
     ]
-
-
-def _share(model: ModelOutcome) -> str:
-    if not model.trained_parameters or not model.total_parameters:
-        return ""
-    return f"{model.trained_parameters:,} ({model.trained_parameters / model.total_parameters:.2%})"
 
 
 def _show_speeds(outcome: Outcome) -> None:
     speeds = outcome.speeds
+    equal, asked = sum(model.equal_over_http for model in outcome.models), outcome.test_rows * len(outcome.models)
     console().print(
+        f"All {asked} answers were asked for again over HTTP in one batch: {equal} are equal to the letter.\n"
         f"One engine, all models at once: {speeds.mixed:,.0f} tokens/s in a batch that mixes them.\n"
         f"Switch cost (time per token in the mixed batch, against batches of one model): {speeds.switch_cost:+.1%}\n"
     )

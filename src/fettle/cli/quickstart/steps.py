@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fettle.cli.output import console
-from fettle.cli.progress import TuningProgress
+from fettle.cli.progress import EvaluationProgress, TuningProgress
 from fettle.cli.quickstart.examples import ExampleSet, write_examples
 from fettle.cli.quickstart.measure import Speeds, ask_everything, count_equal, measure_speeds
 from fettle.cli.quickstart.server import running_server
@@ -135,7 +135,8 @@ def _evaluate(platform: Platform, names: list[str], test: Path) -> dict[str, Eva
 
 
 def _evaluate_one(platform: Platform, name: str, test: Path) -> Evaluated:
-    report = platform.evaluations.run(name, test, max_tokens=MAX_TOKENS)
+    with EvaluationProgress(name) as progress:
+        report = platform.evaluations.run(name, test, max_tokens=MAX_TOKENS, on_event=progress)
     with Path(report.predictions_path).open(encoding="utf-8") as file:
         return Evaluated(report, [json.loads(line) for line in file])
 
