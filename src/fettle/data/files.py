@@ -12,8 +12,8 @@ import msgspec
 from fettle.errors import FettleError, InvalidInput, InvalidRows, NotFound, StorageFailed
 
 CHUNK_SIZE = 1 << 16
-# A kilobyte of zstd can stand for 32 MB: small bites keep memory flat.
-COMPRESSED_CHUNK_SIZE = 1 << 10
+# Four bytes of zstd can stand for 128 KiB: small bites keep memory flat.
+COMPRESSED_CHUNK_SIZE = 1 << 7
 MAX_LINE_SIZE = 64 << 20
 UTF8_BOM = b"\xef\xbb\xbf"
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"

@@ -45,7 +45,7 @@ def bad(tmp_path):
 
 
 def test_a_good_file_is_described_and_the_next_step_named(check, good):
-    code, out, err = check(good)
+    code, out, _ = check(good)
     assert code == 0
     assert "70" in out
     assert f"fettle tune {good} --base tiny" in out
