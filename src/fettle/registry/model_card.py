@@ -96,7 +96,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _shown(value: Any) -> Any:
-    return "default" if value is None else value
+    return "-" if value is None else value
 
 
 def _samples(samples: Sequence[tuple[str, str]]) -> str:

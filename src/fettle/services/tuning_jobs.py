@@ -51,12 +51,15 @@ class TuningJobs:
         self._module = module
 
     def create(self, spec: TuningSpec, train_path: Path, validation_path: Path | None = None) -> TuningJob:
-        """Check everything and record a queued job; its data are copied, so it can be run at any time.
+        """Check everything and record a queued job.
+
+        Its data are copied and the method's defaults written into its spec, so it can be run and repeated at any time.
 
         Raises:
             FettleError: with all that is wrong with spec and data; nothing is recorded.
         """
         check_tuning(spec, train_path, validation_path, self._base_models)
+        spec = with_defaults(spec)
         names = {"train": train_path} | ({"validation": validation_path} if validation_path else {})
         files = {f"{part}{''.join(path.suffixes[-2:])}": path for part, path in names.items()}
         artifact = self._artifacts.add(files)
@@ -184,6 +187,15 @@ class TuningJobs:
             state, told = "cancelled", f"interrupted. {_how_to_go_on(job_id)}"
         self._repository.move(TuningJob, job_id, state, error=told, pid=None)
         self._events.append(job_id, state, error=told)
+
+
+def with_defaults(spec: TuningSpec) -> TuningSpec:
+    """The spec with the values that the method takes where none is given."""
+    method, given = METHODS[spec.method], spec.hyperparameters
+    config = method.adapter_config(spec.adapter)
+    chosen = given.model_copy(update={"learning_rate": given.learning_rate or method.learning_rate})
+    adapter = config.model_dump(mode="json") if config else {}
+    return spec.model_copy(update={"adapter": adapter, "hyperparameters": chosen})
 
 
 def _how_to_go_on(job_id: str) -> str:

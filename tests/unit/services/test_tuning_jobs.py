@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fettle.adapters.methods import METHODS
 from fettle.clusters.processes import ProcessId, wait_until
 from fettle.errors import Conflict, FettleError, InvalidInput, NotFound, StorageFailed, TrainingFailed, WorkerDied
 from fettle.services.platform import Platform
@@ -46,6 +47,14 @@ def test_a_job_makes_a_custom_model_with_its_files_metrics_and_card(platform: Pl
     assert stored == ["created", "message", *["step"] * 6, "evaluation"]
     assert "# tickets:1" in platform.custom_models.card(model)
     assert "work" not in {path.name for path in platform.tuning_jobs.folder(job.id).iterdir()}
+
+
+def test_the_defaults_of_the_method_are_written_down(platform: Platform, create: Create) -> None:
+    spec = platform.tuning_jobs.get(create().id).spec
+    assert spec.hyperparameters.learning_rate == METHODS["lora"].learning_rate
+    assert spec.adapter["rank"] == 32
+    assert platform.tuning_jobs.create(spec, Path(create().train_path)).spec == spec
+    assert create(method="full").spec.adapter == {}
 
 
 def test_the_data_are_copied_so_the_job_does_not_need_the_file_any_more(
