@@ -12,6 +12,8 @@ from fettle.cli.progress import EvaluationProgress, TuningProgress
 from fettle.cli.quickstart.examples import ExampleSet, write_examples
 from fettle.cli.quickstart.measure import Speeds, ask_everything, count_equal, measure_speeds
 from fettle.cli.quickstart.server import running_server
+from fettle.data.check import raise_if_bad
+from fettle.services.data_checks import check_data
 from fettle.services.platform import Platform
 from fettle.types.evaluation import EvaluationReport, MetricScore
 from fettle.types.record import Record
@@ -85,7 +87,7 @@ def run_all(platform: Platform, scale: Scale) -> Outcome:
     """All steps from nothing to the measured outcome."""
     start = time.monotonic()
     folder = platform.settings.home / "quickstart"
-    files = _make_examples(folder, scale)
+    files = _make_examples(platform, folder, scale)
     base = scale.base
     tuned = {method: _tune(platform, files, base, method, place) for place, method in enumerate(EPOCHS, start=2)}
     names = [base, *(model.name for model in tuned.values())]
@@ -115,9 +117,20 @@ def step(number: int, title: str) -> Iterator[None]:
     console(errors=True).print(f"    [dim]{time.monotonic() - start:.1f} s[/]")
 
 
-def _make_examples(folder: Path, scale: Scale) -> ExampleSet:
-    with step(1, f"Make and check {scale.num_train:,} examples and {scale.num_test} held-out ones in {folder}"):
-        return write_examples(folder, num_train=scale.num_train, num_test=scale.num_test)
+def _make_examples(platform: Platform, folder: Path, scale: Scale) -> ExampleSet:
+    with step(1, f"Make {scale.num_train:,} examples and {scale.num_test} held-out ones in {folder}, and check them"):
+        files = write_examples(folder, num_train=scale.num_train, num_test=scale.num_test)
+        report = check_data(
+            files.train, files.test, scale.base, base_models=platform.base_models, settings=platform.settings
+        )
+        raise_if_bad(report)
+        tokens = f", {report.tokens.total:,} tokens" if report.tokens else ""
+        console(errors=True).print(
+            f"    {report.examples:,} good rows{tokens}; {report.leaked.count} held-out ones leaked"
+        )
+        for notice in report.notices:
+            console(errors=True).print(f"    note: {notice}", markup=False)
+    return files
 
 
 def _tune(platform: Platform, files: ExampleSet, base: str, method: str, number: int) -> CustomModel:
