@@ -96,7 +96,7 @@ def train(decoder: Decoder, data: Path, out: Path, steps: int) -> None:
     settings = Hyperparameters(
         epochs=1,
         batch_size=ROWS_PER_STEP,
-        evaluations_per_epoch=8,
+        evaluations_per_epoch=4,
         checkpoint_interval=20,
         early_stopping=EarlyStopping(patience=0),
         max_tokens_per_batch=4096,
@@ -106,7 +106,7 @@ def train(decoder: Decoder, data: Path, out: Path, steps: int) -> None:
     Run(
         learner=Learner(dict(decoder.named_parameters()), loss, optimizers(decoder)),
         rows=rows_of(data, "train"),
-        plan=lambda epoch: plan,
+        plan=lambda _: plan,
         validation=both(rows_of(data, "valid_prose"), rows_of(data, "valid_tasks")),
         settings=settings,
         schedule=stable_then_decay(WARMUP_STEPS, DECAY_FRACTION),
@@ -138,11 +138,9 @@ def report(path: Path):  # type: ignore[no-untyped-def]
         with path.open("a", encoding="utf-8") as file:
             file.write(event.model_dump_json() + "\n")
         if isinstance(event, StepEvent):
-            print(
-                f"{event.step}/{event.total_steps} loss {event.loss:.3f} accuracy {event.token_accuracy:.3f} "
-                f"norm {event.gradient_norm:.2f} {event.tokens_per_second:.0f} tokens/s {event.seconds_left / 60:.0f} min left",
-                flush=True,
-            )
+            quality = f"loss {event.loss:.3f} accuracy {event.token_accuracy:.3f} norm {event.gradient_norm:.2f}"
+            pace = f"{event.tokens_per_second:.0f} tokens/s {event.seconds_left / 60:.0f} min left"
+            print(f"{event.step}/{event.total_steps} {quality} {pace}", flush=True)
         elif isinstance(event, EvaluationEvent):
             print(f"validation loss {event.validation.loss:.4f}", flush=True)
 

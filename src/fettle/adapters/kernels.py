@@ -48,7 +48,8 @@ def _stacked(terms: dict[int, Terms], name: str, size: int) -> Tensor | None:
     vectors = {slot: vector for slot, t in terms.items() if (vector := getattr(t, name)) is not None}
     if not vectors:
         return None
-    table = next(iter(vectors.values())).new_ones(size, next(iter(vectors.values())).numel())
+    first: Tensor = next(iter(vectors.values()))
+    table = first.new_ones(size, first.numel())
     for slot, vector in vectors.items():
         table[slot] = vector
     return table

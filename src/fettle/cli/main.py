@@ -1,6 +1,7 @@
 """The `fettle` command: finds the subcommand, and turns every error into one message and an exit code."""
 
 import errno
+import logging
 import os
 import sys
 import tempfile
@@ -29,7 +30,7 @@ COMMANDS = {
     "doctor": "Check this installation.",
 }
 MODULES = {"eval": "evaluate"}
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def load_command(name: str) -> Any:
@@ -85,6 +86,8 @@ def run() -> NoReturn:
 
 def main(arguments: list[str]) -> int:
     """Run one command; returns the exit code: 0 fine, 1 failed, 2 wrong input, 130 interrupted."""
+    # Nothing but the one message goes to stderr; `fettle up`, which has a log, says so itself.
+    logging.getLogger("fettle").addHandler(logging.NullHandler())
     try:
         return int(typer.main.get_command(app).main(arguments, prog_name="fettle", standalone_mode=False) or 0)
     except FettleError as error:

@@ -1,6 +1,7 @@
 """`fettle up`: the HTTP server."""
 
 import json
+import logging
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,7 @@ def up(
     from fettle.api.server import serve
     from fettle.services.platform import Platform
 
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = load_settings(host=host, port=port)
     platform = Platform(settings)
     try:

@@ -23,7 +23,7 @@ from fettle.types.generation import GenerateChunk
 _RECEIVE_BYTES = 1 << 20
 
 
-class LinkClosed(ConnectionError):  # noqa: N818 - as all errors here, it is named after what happened
+class LinkClosed(ConnectionError):
     """The other end is gone; a worker has nobody left to work for."""
 
 

@@ -90,7 +90,7 @@ def scan_rows(path: Path | str) -> Iterator[Row | Fault]:
         raise _empty(path)
 
 
-class _BrokenOff(Exception):  # noqa: N818 - it ends the reading, and is told as a fault
+class _BrokenOff(Exception):
     """The rest of the file cannot be read."""
 
 

@@ -52,7 +52,8 @@ class AdapterPool:
             max_bytes: of resident adapters; one alone is always allowed.
             dtype: that they are computed in.
         """
-        self._bank, self._sites, self._max_bytes, self._dtype = bank, {site.name: site for site in sites}, max_bytes, dtype
+        self._bank, self._max_bytes, self._dtype = bank, max_bytes, dtype
+        self._sites = {site.name: site for site in sites}
         self._by_name: dict[str, PooledAdapter] = {}
         # Least recently used first.
         self._resident: dict[PooledAdapter, None] = {}

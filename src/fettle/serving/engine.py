@@ -13,8 +13,8 @@ from fettle.adapters.bank import AdapterBank
 from fettle.adapters.inject import inject
 from fettle.errors import Conflict, FettleError, InvalidInput
 from fettle.models.decoder import Decoder
-from fettle.models.dtypes import dtype_for
-from fettle.models.loading import load_decoder
+from fettle.models.dtypes import serving_dtype
+from fettle.models.loading import load_decoder, read_config
 from fettle.models.tokenizer import Tokenizer
 from fettle.serving.adapter_pool import AdapterPool
 from fettle.serving.blocks import BlockPool
@@ -64,7 +64,8 @@ class Engine:
         """
         settings = settings or EngineSettings()
         folder = Path(base_folder)
-        return cls(load_decoder(folder, dtype=dtype_for(settings.dtype)), Tokenizer.load(folder), settings)
+        dtype = serving_dtype(settings.dtype, read_config(folder).num_parameters)
+        return cls(load_decoder(folder, dtype=dtype), Tokenizer.load(folder), settings)
 
     @property
     def max_length(self) -> int:

@@ -1,4 +1,4 @@
-"""`python -m fettle.workers.tune PLAN.json`: one tuning job in a process of its own; events are JSON lines on stdout."""
+"""`python -m fettle.workers.tune PLAN.json`: one tuning job in its own process; events are JSON lines on stdout."""
 
 import json
 import sys

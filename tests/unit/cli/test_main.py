@@ -110,3 +110,14 @@ def test_an_unexpected_error_says_where_its_traceback_is(monkeypatch, capsys, tm
     assert str(log) in shown.err
     assert "Traceback" not in shown.err
     assert "Traceback" in log.read_text()
+
+
+def test_what_is_logged_on_the_way_does_not_stand_beside_the_message(tmp_path):
+    script = (
+        "import logging, sys\nfrom fettle.cli import main as cli\n"
+        "def broken(name):\n    logging.getLogger('fettle.somewhere').error('noise')\n"
+        "    raise cli.FettleError('it failed')\n"
+        "cli.load_command = broken\nsys.exit(cli.main(['doctor']))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: it failed\n")

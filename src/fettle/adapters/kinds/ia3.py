@@ -1,4 +1,7 @@
-"""IA3: a learned vector multiplies a layer's outputs, or its inputs in the feed-forward part. Source: arXiv 2205.05638."""
+"""IA3: a learned vector multiplies a layer's outputs, or, in the feed-forward part, its inputs.
+
+Source: arXiv 2205.05638.
+"""
 
 from collections.abc import Mapping
 
