@@ -113,11 +113,15 @@ def test_an_unexpected_error_says_where_its_traceback_is(monkeypatch, capsys, tm
 
 
 def test_what_is_logged_on_the_way_does_not_stand_beside_the_message(tmp_path):
-    script = (
-        "import logging, sys\nfrom fettle.cli import main as cli\n"
-        "def broken(name):\n    logging.getLogger('fettle.somewhere').error('noise')\n"
-        "    raise cli.FettleError('it failed')\n"
-        "cli.load_command = broken\nsys.exit(cli.main(['doctor']))"
-    )
+    script = """if True:
+        import logging, sys
+        from fettle.cli import main as cli
+
+        def broken(name):
+            logging.getLogger("fettle.somewhere").error("noise")
+            raise cli.FettleError("it failed")
+
+        cli.load_command = broken
+        sys.exit(cli.main(["doctor"]))"""
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "error: it failed\n")
