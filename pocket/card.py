@@ -1,0 +1,136 @@
+"""Measure a trained `pocket` and write its model card: `python -m pocket.card --model DIR --data DIR --run DIR`."""
+
+import argparse
+import json
+import math
+from pathlib import Path
+
+import torch
+
+from fettle.data.packing import EncodedRows, split_by_tokens
+from fettle.data.template import Template
+from fettle.models.loading import load_decoder
+from fettle.models.tokenizer import Tokenizer
+from fettle.serving import Engine
+from fettle.tuning.objectives.next_token import next_token
+from fettle.types.generation import GenerateRequest, Message, SamplingParams
+from pocket.train import CONFIG, rows_of
+
+QUESTIONS = (
+    "Repeat after me: the blue heron left at 7:45",
+    'Extract the name and the city as JSON with the keys "name" and "city": Ottoline Brask has moved to Porto.',
+    "Which label fits? sport, food, weather\n\nIt will rain in the hills until Thursday.",
+    "a -> A\nf -> F\nq ->",
+    "Marlow keeps his boat in Whitby. His sister lives in Leeds.\n\nWhere does Marlow keep his boat?",
+    "What is the capital of France?",
+)
+CARD = """---
+license: apache-2.0
+language: en
+library_name: transformers
+tags: [fettle, base-model, cpu]
+---
+# pocket
+
+The base model that ships with Fettle: a Llama-architecture causal language model of {parameters:,} parameters with
+a byte-level BPE tokenizer of {vocab:,} tokens and a context of {context:,} tokens. It exists to be tuned on a laptop in
+minutes: it has learned to read a prompt, copy from it, follow a shown format and stop.
+
+**It is not** a source of knowledge, a chat assistant or safe to use untuned: it knows next to no facts, does not
+reason, and its free text is fluent only for a few words. Tune it on rows like your own and measure it on held-out ones.
+
+## Data
+
+{tokens:,} tokens were seen, once. {prose_share:.0%} is English prose from 100 novels printed between 1840 and 1920
+(ELTeC-eng, public domain; the novels themselves are not part of Fettle); the rest is made by the programs in
+`pocket/tasks`: {themes}. All names, numbers and texts in these tasks come from word lists and random generators.
+Expect the prose's language, and its time's prejudices.
+
+## Training
+
+{steps:,} steps of 96 rows on two CPU cores in bf16; Muon for the layers' matrices and AdamW for the rest, peak rate
+0.004, warm-up, plateau, straight fall over the last 30 %. The recipe, deterministic from its seed on one machine:
+
+```
+python -m pocket.mixture --out data --tokens 24000000 --seed 17 --corpus CORPUS
+python -m pocket.train --data data --out run --steps {steps}
+python -m pocket.card --model run/model --data data --run run
+```
+
+## Measured on held-out data
+
+| | loss (nats per token) | perplexity | token accuracy |
+|---|---|---|---|
+{rows}
+
+Prose: novels that were not trained on. Tasks: the same programs with another seed; in a quarter of the rows the
+question's tokens are scored too.
+
+## Samples (untuned, greedy, at most 40 tokens)
+
+{samples}
+"""
+
+
+def main() -> None:
+    """Measure and write `README.md` into the model folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("--model", "--data", "--run"):
+        parser.add_argument(name, type=Path, required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(2)
+    steps = [e for e in map(json.loads, (args.run / "events.jsonl").read_text().splitlines()) if e["type"] == "step"]
+    mixture = json.loads((args.data / "mixture.json").read_text())["train"]
+    total_steps = steps[-1]["total_steps"]
+    lengths = rows_of(args.data, "train").lengths
+    card = CARD.format(
+        parameters=load_decoder(args.model).config.num_parameters,
+        vocab=CONFIG["vocab_size"],
+        context=CONFIG["max_position_embeddings"],
+        tokens=int(lengths[: total_steps * 96].sum()),
+        prose_share=mixture["themes"]["prose"]["tokens"] / mixture["tokens"],
+        themes=", ".join(theme for theme in mixture["themes"] if theme != "prose"),
+        steps=total_steps,
+        rows="\n".join(measured(args.model, args.data, part) for part in ("prose", "tasks")),
+        samples=samples(args.model),
+    )
+    (args.model / "README.md").write_text(card, encoding="utf-8")
+
+
+@torch.no_grad()
+def measured(model: Path, data: Path, part: str) -> str:
+    """A row of the table of losses."""
+    decoder, rows = load_decoder(model), rows_of(data, f"valid_{part}")
+    total, correct, count = 0.0, 0, 0
+    for piece in pieces(rows):
+        loss = next_token(decoder, rows.pack(piece))
+        total, correct, count = total + float(loss.total), correct + loss.num_correct, count + loss.num_tokens
+    return f"| {part} | {total / count:.3f} | {math.exp(total / count):.1f} | {correct / count:.1%} |"
+
+
+def pieces(rows: EncodedRows) -> list[list[int]]:
+    """All rows in batches of at most 8,192 tokens."""
+    return split_by_tokens(range(len(rows)), rows.lengths, 8192)
+
+
+def samples(model: Path) -> str:
+    """Questions and what the model answers, as Markdown."""
+    engine, template = Engine.load(model), Template(Tokenizer.load(model))
+    sampling = SamplingParams(temperature=0, max_tokens=40)
+    for number, question in enumerate(QUESTIONS):
+        tokens = tuple(template.prompt([Message(role="user", content=question)]))
+        engine.add(str(number), GenerateRequest(model="pocket", token_ids=tokens, sampling=sampling))
+    answers = dict.fromkeys(map(str, range(len(QUESTIONS))), "")
+    while engine.has_work:
+        for chunk in engine.step():
+            answers[chunk.request_id] += chunk.text
+    return "\n\n".join(map(_shown, QUESTIONS, answers.values()))
+
+
+def _shown(question: str, answer: str) -> str:
+    quoted = "\n".join(f"> {line}" for line in question.splitlines())
+    return f"```\n{quoted}\n{answer}\n```"
+
+
+if __name__ == "__main__":
+    main()
