@@ -143,6 +143,7 @@ def test_a_port_in_use_is_named(fettle: Fettle):
         ["generate", "tiny", "hello", "--top-p", "x"],
         ["generate", "tiny"],
         ["tune"],
+        ["tune", "rows.jsonl", "--resume", "job_0"],
         ["models", "lisst"],
         ["nonsense"],
         ["pull", "/nowhere/at/all"],

@@ -98,6 +98,8 @@ def test_an_exported_model_is_a_peft_folder(fettle: Fettle, tuned, tmp_path):
     exported = document(fettle("models", "export", "sums", str(tmp_path / "out"), "--json"))
     assert {"adapter_config.json", "adapter_model.safetensors"} <= exported["files"].keys()
     assert json.loads((tmp_path / "out" / "adapter_config.json").read_text())["peft_type"] == "LORA"
+    assert fettle("models", "export", "sums", str(tmp_path / "out")).returncode == 2
+    assert fettle("models", "export", "sums", str(tmp_path / "out"), "--force").returncode == 0
 
 
 def test_a_deleted_version_is_gone(fettle: Fettle, rows):

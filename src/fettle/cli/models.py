@@ -70,12 +70,13 @@ def delete(
 def export(
     model: Name,
     folder: Annotated[Path, typer.Argument(help="Folder to write; it must not exist yet or be empty.")],
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds something, too.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a custom model's files into a folder, in the format of `peft` (or `transformers` for whole weights)."""
     with opened() as platform:
         found = platform.custom_models.get(model)
-        platform.custom_models.export(found.full_name, folder)
+        platform.custom_models.export(found.full_name, folder, force=force)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     if as_json:
         print_json({"model": found, "folder": str(folder.absolute()), "files": files})

@@ -41,6 +41,7 @@ def tune(
     """
     with opened() as platform:
         if resume:
+            _only_resume(file, validation, name, assignments)
             job = platform.tuning_jobs.get(resume)
         else:
             spec = make_spec(_given(file), base, method, name, assignments or [])
@@ -80,6 +81,13 @@ def _given(file: Path | None) -> Path:
     if file is None:
         raise InvalidInput("no FILE is given", hint="For example: fettle tune train.jsonl --name tickets", param="file")
     return file
+
+
+def _only_resume(*given: object) -> None:
+    if any(given):
+        raise InvalidInput(
+            "a job goes on as it was begun: no FILE, --validation, --name or --set beside --resume", param="resume"
+        )
 
 
 def _value(text: str) -> Any:
