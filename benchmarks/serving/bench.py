@@ -1,23 +1,20 @@
 """Serve the same requests with the engine, `transformers` and `peft`; print ratios and write a result file."""
 
 import argparse
-import json
-import os
-import platform
 import random
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from contenders import NUM_ADAPTERS, SHAPES, Contender, Ours, Peft, Transformers, make_folders
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import SHAPES, cell, write_result
+from contenders import NUM_ADAPTERS, Contender, Ours, Peft, Transformers, make_folders
 
 from fettle.models.dtypes import dtype_for
 
@@ -124,55 +121,14 @@ def _show(rows: Runs, title: str) -> None:
     for row in rows:
         print(
             f"{row['case']:<7}{row['concurrency']:>12}{row['fettle']:>9.0f}"
-            f"{_cell(row['other_speed'], '.0f'):>9}  {row['other'] or '':<13}"
-            f"{_cell(row['ratio_to_other'], '.2f'):>7}{_cell(row['ratio_to_own_base'], '.2f'):>13}"
+            f"{cell(row['other_speed'], '.0f'):>9}  {row['other'] or '':<13}"
+            f"{cell(row['ratio_to_other'], '.2f'):>7}{cell(row['ratio_to_own_base'], '.2f'):>13}"
         )
 
 
-def _cell(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
-
-
 def _write(asked: argparse.Namespace, dtype: str, runs: Runs, rows: Runs) -> None:
-    moment = datetime.now(UTC)
-    result = {
-        "command": " ".join(["python", *sys.argv]),
-        "commit": _git("rev-parse", "HEAD"),
-        "has_uncommitted_changes": bool(_git("status", "--porcelain", "--", "src", "benchmarks/serving/*.py")),
-        "time": moment.isoformat(timespec="seconds"),
-        "settings": vars(asked) | {"dtype": dtype, "results": str(asked.results)},
-        "versions": {name: version(name) for name in ("fettle-ai", "torch", "transformers", "peft")}
-        | {"python": platform.python_version()},
-        "machine": _machine(),
-        "summary": rows,
-        "runs": runs,
-    }
-    asked.results.mkdir(parents=True, exist_ok=True)
-    path = asked.results / f"{moment:%Y%m%dT%H%M%S}-{asked.shape}-{dtype}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(f"\nwritten: {path}")
-
-
-def _machine() -> dict[str, Any]:
-    names = [
-        line.split(":")[1].strip() for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")
-    ]
-    return {
-        "processor": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg(),
-        "system": platform.platform(),
-        "torch_cpu": torch.backends.cpu.get_cpu_capability(),
-    }
-
-
-def _read(path: str) -> str:
-    return Path(path).read_text() if Path(path).exists() else ""
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    settings = vars(asked) | {"dtype": dtype, "results": str(asked.results)}
+    write_result(asked.results, f"{asked.shape}-{dtype}", {"settings": settings, "summary": rows, "runs": runs})
 
 
 def _arguments() -> argparse.Namespace:

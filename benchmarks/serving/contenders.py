@@ -6,29 +6,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from common import random_llama
 
 from fettle.serving import Engine, EngineSettings
-from fettle.testing.models import tiny_adapter, tiny_model
+from fettle.testing.models import tiny_adapter
 from fettle.types.generation import GenerateRequest, SamplingParams
 
-SHAPES: dict[str, dict[str, int]] = {
-    "m8": {
-        "hidden_size": 256,
-        "intermediate_size": 704,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 4,
-        "vocab_size": 8192,
-    },
-    "m110": {
-        "hidden_size": 768,
-        "intermediate_size": 2048,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "num_key_value_heads": 12,
-        "vocab_size": 32000,
-    },
-}
 TOKENIZER = Path(__file__).parents[2] / "pocket" / "tokenizer"
 NUM_ADAPTERS = 8
 
@@ -44,7 +27,7 @@ class Contender(Protocol):
 
 def make_folders(folder: Path, shape: str) -> None:
     """Write the base model and the adapters `lora-0`... and `ia3-0`..."""
-    base = tiny_model(folder / "base", max_position_embeddings=2048, **SHAPES[shape])
+    base = random_llama(folder / "base", shape)
     for path in TOKENIZER.iterdir():
         shutil.copyfile(path, base / path.name)
     # No end token: every answer has the same number of tokens, whoever makes it.
