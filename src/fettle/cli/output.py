@@ -41,7 +41,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     from rich.table import Table
 
     cells = [list(row) for row in rows]
-    table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 2, 0, 0))
     for place, column in enumerate(columns):
         numeric = bool(cells) and all(_is_number(row[place]) for row in cells)
         table.add_column(column, justify="right" if numeric else "left")

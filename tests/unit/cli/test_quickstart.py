@@ -9,7 +9,7 @@ from fettle.cli.quickstart.measure import count_equal, summed_up
 
 
 def test_the_switch_cost_compares_the_mixed_batch_with_the_mean_of_the_others():
-    speeds = summed_up({"base": [0.001, 0.5, 0.001], "lora": [0.003, 0.003, 0.0001], "": [0.0022, 0.0022, 0.0022]})
+    speeds = summed_up({"base": [0.001, 0.5], "lora": [0.004, 0.003], "": [0.0022, 0.009]})
     assert speeds.switch_cost == pytest.approx(0.0022 / 0.002 - 1)
     assert speeds.alone == pytest.approx({"base": 1000, "lora": 1 / 0.003})
     assert speeds.mixed == pytest.approx(1 / 0.0022)

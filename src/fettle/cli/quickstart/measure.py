@@ -1,7 +1,7 @@
 """What the quickstart measures over HTTP: the same questions to all models at once, and what mixing models costs."""
 
 from collections.abc import Mapping, Sequence
-from statistics import mean, median
+from statistics import mean
 from typing import NamedTuple
 
 from fettle.cli.quickstart.ask import Answers, Question, ask
@@ -46,9 +46,9 @@ def count_equal(served: Mapping[str, Sequence[str]], evaluated: Mapping[str, Seq
 
 
 def measure_speeds(server: Address, models: Sequence[str], prompts: Sequence[str]) -> Speeds:
-    """Time batches of equal size for each model alone and for all of them mixed, in turns, and take the medians.
+    """Time batches of equal size for each model alone and for all of them mixed, in turns; the fastest of each.
 
-    The server has answered before, so nothing has to warm up.
+    The server has answered before, so nothing has to warm up. The fastest: what else the machine does only slows down.
     """
     batches = {model: [Question(model, prompt) for prompt in prompts[:BATCH]] for model in models}
     mixed = [Question(models[place % len(models)], prompt) for place, prompt in enumerate(prompts[:BATCH])]
@@ -61,12 +61,12 @@ def summed_up(seconds_per_token: Mapping[str, Sequence[float]]) -> Speeds:
 
     The switch cost is how much longer a token takes in the mixed batch than on average in the batches of one model.
     """
-    typical = {name: median(times) for name, times in seconds_per_token.items()}
-    mixed = typical.pop(MIXED)
+    fastest = {name: min(times) for name, times in seconds_per_token.items()}
+    mixed = fastest.pop(MIXED)
     return Speeds(
-        alone={name: 1 / seconds for name, seconds in typical.items()},
+        alone={name: 1 / seconds for name, seconds in fastest.items()},
         mixed=1 / mixed,
-        switch_cost=mixed / mean(typical.values()) - 1,
+        switch_cost=mixed / mean(fastest.values()) - 1,
     )
 
 

@@ -11,7 +11,7 @@ CUT = 160
 def show(outcome: Outcome) -> None:
     """Print everything that was measured."""
     print_table(
-        ["model", "exact match", "95 % interval", "tokens/s", "adapter", "trained weights", "tuning"],
+        ["model", "exact match", "95 % interval", "tokens/s", "adapter", "trained", "tuning"],
         [_row(model) for model in outcome.models],
         title=f"Support requests -> JSON tickets: {outcome.train_rows:,} examples, {outcome.test_rows} held out",
     )
