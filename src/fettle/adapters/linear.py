@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fettle.adapters.bank import BASE, AdapterBank
+from fettle.adapters.dropout import dropout
 from fettle.adapters.kernels import SiteTables, mixed
 from fettle.adapters.kinds.base import Layer, Site, keep
 
@@ -50,6 +50,6 @@ class AdaptedLinear(nn.Module):
             return keep
 
         def drop(x: Any) -> Any:
-            return F.dropout(x, share)
+            return dropout(x, share)
 
         return drop

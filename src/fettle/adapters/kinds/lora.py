@@ -36,7 +36,7 @@ class LoRA(AdapterKind[LoRAConfig]):
 
     def forward(self, x: Array, base: Layer, p: Mapping[str, Array], config: LoRAConfig, drop: Layer = keep) -> Array:
         """W x + scale B A x."""
-        return base(x) + config.scale * ((drop(x) @ p["a"].mT) @ p["b"].mT)
+        return base(x) + (config.scale * (drop(x) @ p["a"].mT)) @ p["b"].mT
 
     def merge(
         self, weight: Array, bias: Array | None, p: Mapping[str, Array], config: LoRAConfig
