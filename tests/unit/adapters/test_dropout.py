@@ -14,7 +14,7 @@ def test_the_asked_share_is_zeroed_and_the_mean_stays(dtype):
     out = dropout(torch.ones(1000, 300, dtype=dtype), 0.05)
     assert out.dtype == dtype
     assert float((out == 0).double().mean()) == pytest.approx(0.05, abs=0.002)
-    assert out.max() == torch.tensor(1 / 0.95, dtype=dtype)
+    assert float(out.max()) == pytest.approx(1 / 0.95, rel=4e-3)
     assert float(out.double().mean()) == pytest.approx(1, abs=0.004)
 
 

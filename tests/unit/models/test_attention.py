@@ -40,7 +40,7 @@ def test_tokens_after_the_documents_get_no_gradient():
     values = heads(num_tokens + 3)
     PackedAttention(LENGTHS, num_tokens=num_tokens + 3)(0, *values)[:num_tokens].square().sum().backward()
     for value in values:
-        assert value.grad[:num_tokens].abs().min(dim=0).values.max() > 0
+        assert value.grad[:num_tokens].any()
         assert not value.grad[num_tokens:].any()
 
 
