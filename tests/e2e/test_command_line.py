@@ -125,13 +125,14 @@ def test_the_doctor_names_a_base_model_that_lost_its_weights(tiny_folder, tmp_pa
     assert "torn" in broken[0]["found"]
 
 
-def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(home, rows):
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_job_keeps_its_checkpoint_and_says_how_to_go_on(home, rows, end):
     command = [sys.executable, "-P", "-m", "fettle", "tune", str(rows), "--base", "tiny", "--name", "stopped", "--set"]
     variables = os.environ | {"FETTLE_HOME": str(home), "FETTLE_THREADS": "1", "COLUMNS": "200"}
     with subprocess.Popen([*command, "epochs=20"], env=variables, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         first_line = process.stderr.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(end)
         rest = process.stderr.read()
     assert "epoch 1" in first_line
     assert process.returncode == 130

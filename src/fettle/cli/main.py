@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -81,6 +82,8 @@ def fettle_(
 
 def run() -> NoReturn:
     """The entry point of the `fettle` command."""
+    # Being told to end is like Ctrl-C: what was started is ended too, checkpoints are kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))
 
 
