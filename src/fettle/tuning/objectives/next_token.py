@@ -15,7 +15,7 @@ from fettle.tuning.objectives import Loss
 CHUNK = 4096
 #: Batches are filled up to a multiple of this: matrix products are prepared once per shape, which costs more than
 #: the spare tokens do.
-ROUND = 256
+ROUND = 128
 IGNORED = -100
 
 
