@@ -17,7 +17,7 @@ class Method(Record):
     name: str
     description: str
     kind: str | None = Field(description="adapter kind that is trained; None trains all weights")
-    learning_rate: float = Field(gt=0, description="default; tuned on support tickets, see benchmarks/LOG.md")
+    learning_rate: float = Field(gt=0, description="default; tuned on support tickets, see benchmarks/defaults")
 
     def adapter_config(self, settings: dict[str, Any]) -> AdapterConfig | None:
         """The kind's settings from untrusted values; None for a method without an adapter.
@@ -35,7 +35,7 @@ class Method(Record):
 
 _ALL = [
     Method(name="full", description="all weights (vanilla fine-tuning)", kind=None, learning_rate=1e-3),
-    Method(name="lora", description="low-rank changes to all linear layers", kind="lora", learning_rate=2e-3),
-    Method(name="tfew", description="IA3 vectors on keys, values and the MLP", kind="ia3", learning_rate=2e-2),
+    Method(name="lora", description="low-rank changes to all linear layers", kind="lora", learning_rate=4e-3),
+    Method(name="tfew", description="IA3 vectors on keys, values and the MLP", kind="ia3", learning_rate=3e-2),
 ]
 METHODS: Table[Method] = Table("method", "methods", by_name(_ALL))
