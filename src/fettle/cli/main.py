@@ -31,6 +31,7 @@ COMMANDS = {
     "doctor": "Check this installation.",
 }
 MODULES = {"eval": "evaluate"}
+INTERRUPTED = 130
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -92,13 +93,14 @@ def main(arguments: list[str]) -> int:
     # Nothing but the one message goes to stderr; `fettle up`, which has a log, says so itself.
     logging.getLogger("fettle").addHandler(logging.NullHandler())
     try:
-        return int(typer.main.get_command(app).main(arguments, prog_name="fettle", standalone_mode=False) or 0)
+        code = int(typer.main.get_command(app).main(arguments, prog_name="fettle", standalone_mode=False) or 0)
+        return _say("interrupted", "", INTERRUPTED) if code == INTERRUPTED else code
     except FettleError as error:
         return _say(error.message, error.hint, error.exit_code)
     except typer.TyperException as error:
         return _say(error.format_message(), _usage_hint(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _say("interrupted", "", 130)
+        return _say("interrupted", "", INTERRUPTED)
     except BrokenPipeError:
         # The reader (`| head`) has gone: nothing is left to say, and Python shall not try to at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -73,8 +73,8 @@ def follow(platform: Platform, job: TuningJob) -> CustomModel:
             return platform.tuning_jobs.run(job.id, progress)
     except KeyboardInterrupt:
         again = f"fettle tune --resume {job.id}"
-        console(errors=True).print(f"interrupted; the last checkpoint is kept. Go on with: [bold]{again}[/]")
-        raise typer.Exit(130) from None
+        console(errors=True).print(f"The last checkpoint is kept. Go on with: [bold]{again}[/]")
+        raise
 
 
 def _given(file: Path | None) -> Path:
