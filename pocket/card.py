@@ -104,7 +104,7 @@ def measured(model: Path, data: Path, part: str) -> str:
     total, correct, count = 0.0, 0, 0
     for piece in pieces(rows):
         loss = next_token(decoder, rows.pack(piece))
-        total, correct, count = total + float(loss.total), correct + loss.num_correct, count + loss.num_tokens
+        total, correct, count = total + float(loss.terms), correct + loss.num_correct, count + loss.num_tokens
     return f"| {part} | {total / count:.3f} | {math.exp(total / count):.1f} | {correct / count:.1%} |"
 
 

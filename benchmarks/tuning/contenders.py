@@ -60,7 +60,7 @@ class Fettle:
         """Per scored token, of the first rows, without dropout."""
         self.learner.train_mode(False)
         loss = self.learner.loss(self.rows.pack(range(num_rows)))
-        return float(loss.total) / loss.num_tokens
+        return float(loss.terms) / loss.num_tokens
 
     def train(self, meter: Meter) -> None:
         """One epoch, the rows in their order."""

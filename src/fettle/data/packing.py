@@ -40,6 +40,11 @@ class Batch:
         """Number of rows."""
         return len(self.lengths)
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """What each term of the loss is a mean over: here the scored tokens."""
+        return (len(self.at),)
+
 
 class EncodedRows:
     """All rows of a file as arrays: 5 bytes per token and 8 per row, whatever their number.

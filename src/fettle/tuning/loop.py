@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -25,26 +26,34 @@ FIRST_STEPS = 20
 
 @dataclass
 class Tally:
-    """Loss and accuracy added up over scored tokens."""
+    """The loss's terms with what they count, and accuracy, added up over batches."""
 
-    loss: float = 0.0
+    terms: list[float] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
     num_correct: int = 0
     num_tokens: int = 0
 
-    def add(self, loss: Loss) -> None:
-        """Count one batch."""
-        self.merge(Tally(float(loss.total.detach()), loss.num_correct, loss.num_tokens))
+    @classmethod
+    def of(cls, loss: Loss, batch: Batch) -> "Tally":
+        """One batch's."""
+        return cls(loss.terms.detach().tolist(), list(batch.counts), loss.num_correct, loss.num_tokens)
 
     def merge(self, other: "Tally") -> None:
         """Count all that another has counted."""
-        self.loss += other.loss
+        self.terms = [a + b for a, b in zip_longest(self.terms, other.terms, fillvalue=0.0)]
+        self.counts = [a + b for a, b in zip_longest(self.counts, other.counts, fillvalue=0)]
         self.num_correct += other.num_correct
         self.num_tokens += other.num_tokens
 
+    @property
+    def loss(self) -> float:
+        """The sum of the terms' means."""
+        return sum(term / max(count, 1) for term, count in zip(self.terms, self.counts, strict=True))
+
     def metrics(self) -> Metrics:
-        """Means per scored token."""
-        count = max(self.num_tokens, 1)
-        return Metrics(loss=self.loss / count, token_accuracy=self.num_correct / count, num_tokens=self.num_tokens)
+        """Loss, and accuracy per token of the answers."""
+        accuracy = self.num_correct / max(self.num_tokens, 1)
+        return Metrics(loss=self.loss, token_accuracy=accuracy, num_tokens=self.num_tokens)
 
 
 @dataclass
@@ -150,14 +159,14 @@ class Run:
             self.emit(self._step_event(tally.metrics(), rate, norm))
 
     def _accumulate(self, rows: Sequence[int]) -> Tally:
-        """Gradients of the mean over all the step's scored tokens, however many pieces it is computed in."""
+        """Gradients of each term's mean over the whole step, however many pieces it is computed in."""
         pieces = self._pieces(rows)
-        count = max(sum(len(piece.at) for piece in pieces), 1)
+        shares = [1 / max(sum(counts), 1) for counts in zip(*(piece.counts for piece in pieces), strict=True)]
         tally = Tally()
         for piece in pieces:
             loss = self.learner.loss(piece)
-            torch.autograd.backward(loss.total / count)
-            tally.add(loss)
+            torch.autograd.backward(loss.terms @ loss.terms.new_tensor(shares))
+            tally.merge(Tally.of(loss, piece))
         return tally
 
     def _pieces(self, rows: Sequence[int]) -> list[Batch]:
@@ -213,7 +222,8 @@ class Run:
         # Longest first: rows of like length share a rectangle of attention.
         order = sorted(range(len(rows)), key=lambda row: -int(lengths[row]))
         for part in split_by_tokens(order, lengths, self.settings.max_tokens_per_batch):
-            tally.add(self.learner.loss(rows.pack(part)))
+            batch = rows.pack(part)
+            tally.merge(Tally.of(self.learner.loss(batch), batch))
         return tally
 
     def _consider_stopping(self, loss: float) -> None:

@@ -104,7 +104,7 @@ def test_accumulated_pieces_equal_the_whole_batch(plan, base):
         batches = [material.train.pack(list(part)) for part in parts]
         count = sum(len(batch.at) for batch in batches)
         for batch in batches:
-            (trainee.loss(batch).total / count).backward()
+            (trainee.loss(batch).terms / count).sum().backward()
         gradients.append(torch.cat([value.grad.flatten() for value in trainee.parameters.values()]))
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-5, atol=1e-7)
 
@@ -132,7 +132,7 @@ def test_the_loss_is_the_plain_one_on_the_answers_tokens_only(plan, base):
         logs = decoder(tokens, torch.arange(length), PackedAttention([length])).log_softmax(-1)
         scored = material.train.row(index).scored
         total -= sum(float(logs[i - 1, tokens[i]]) for i in range(1, length) if scored[i])
-    assert float(loss.total) == pytest.approx(total, rel=1e-4)
+    assert float(loss.terms) == pytest.approx(total, rel=1e-4)
     assert loss.num_tokens == sum(sum(material.train.row(i).scored) for i in range(3))
 
 
@@ -158,7 +158,7 @@ def test_the_best_parameters_are_kept_and_training_stops_when_validation_does_no
     batch = rows.pack(range(len(rows)))
     with bank.route([(bank.add(load_adapter(Path(made.output_path))), len(batch.tokens))]), torch.no_grad():
         loss = next_token(decoder, batch)
-    assert float(loss.total) / loss.num_tokens == pytest.approx(losses[best], rel=1e-4)
+    assert float(loss.terms) / loss.num_tokens == pytest.approx(losses[best], rel=1e-4)
 
 
 def test_divergence_is_said_with_its_step(plan, tmp_path):

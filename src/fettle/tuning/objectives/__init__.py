@@ -1,4 +1,4 @@
-"""Losses: one file each; a loss is summed over its scored tokens so that batches can be split and added up exactly."""
+"""Losses: one file each; a loss is a few terms, each summed over what it counts, so that batches can be split exactly."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Loss:
-    """A batch's loss in nats, summed over its scored tokens, with how many of them were predicted right."""
+    """A batch's loss in nats.
 
-    total: Tensor
+    Attributes:
+        terms: (K,), each summed over its part of the batch; divided by `Batch.counts` and added up they are the loss.
+        num_correct: of the answers' tokens, how many were predicted right.
+        num_tokens: the answers' tokens.
+    """
+
+    terms: Tensor
     num_correct: int
     num_tokens: int

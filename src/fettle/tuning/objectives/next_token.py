@@ -31,7 +31,7 @@ def next_token(decoder: Decoder, batch: Batch) -> Loss:
     attention = PackedAttention(batch.lengths, decoder.config.windows, device, num_tokens=len(tokens))
     states = decoder.hidden(tokens.to(device), positions.to(device), attention).index_select(0, at.to(device))
     total, num_correct = _scored(decoder, states, targets.to(device))
-    return Loss(total, num_correct, len(batch.at))
+    return Loss(total[None], num_correct, len(batch.at))
 
 
 def _padded(values: Ints, count: int, fill: int) -> Tensor:
