@@ -90,12 +90,13 @@ class _Check:
         """Note what is to be known of an example; the faults that show only when it is encoded."""
         if self.template:
             try:
-                encoded = self.template.encode(example)
+                encoded = [self.template.encode(example.answered(text)) for text in example.answers]
             except FettleError as error:
                 return [Fault(example.line, error.message)]
-            self._measure(example.line, len(encoded.token_ids), sum(encoded.scored))
+            self._measure(example.line, max(len(row.token_ids) for row in encoded), sum(encoded[0].scored))
         prompt = msgspec.json.encode([(turn.role, turn.content) for turn in example.prompt])
-        row = msgspec.json.encode([(turn.role, turn.content, turn.is_learned) for turn in example.turns])
+        turns = [(turn.role, turn.content, turn.is_learned) for turn in example.turns]
+        row = msgspec.json.encode([*turns, *example.wrong])
         self.repeats.add(example.line, row=_short_hash(row), prompt=_short_hash(prompt))
         self._hash.update(row + b"\n")
         self.formats[example.prompt_format] += 1

@@ -1,42 +1,34 @@
 """From a row to an example, turns of which the assistant's are learned; or to all that is wrong with it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
+from fettle.data.choices import Said, multiple_choice, openai_preference, preference
 from fettle.data.faults import Faults
 from fettle.data.files import Fault, scan_rows
+from fettle.data.messages import Row, Turn, conversation, json_name, names_of, text_faults
 from fettle.types.resources import PromptFormat
 
-Row = dict[str, Any]
-ROLES = ("system", "user", "assistant")
 PAIR = ("prompt", "completion")
 #: Fields that change what a row means: to ignore one would teach something else than the row says.
-NOT_SUPPORTED = ("tools", "functions", "choices", "chosen", "rejected", "preferred_output", "non_preferred_output")
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What one side says; an assistant's turn is learned unless its weight is 0."""
-
-    role: str
-    content: str
-    is_learned: bool = False
+NOT_SUPPORTED = ("tools", "functions")
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """A row that can be learned from; a prompt with its completion is a conversation of two turns.
 
-    `ignored` are the names of the row's fields that nothing takes notice of.
+    `ignored` are the names of the row's fields that nothing takes notice of; `wrong` are answers that are not right
+    (of a multiple choice) or not preferred, in place of the last turn.
     """
 
     line: int
     prompt_format: PromptFormat
     turns: tuple[Turn, ...]
     ignored: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
 
     @property
     def prompt(self) -> tuple[Turn, ...]:
@@ -45,8 +37,17 @@ class Example:
 
     @property
     def answer(self) -> str:
-        """The last answer."""
+        """The last answer, which is the right one."""
         return self.turns[-1].content
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The right answer, and then the others."""
+        return (self.answer, *self.wrong)
+
+    def answered(self, text: str) -> "Example":
+        """The same with another last answer."""
+        return replace(self, turns=(*self.prompt, replace(self.turns[-1], content=text)))
 
 
 def read_examples(path: Path) -> Iterator[Example | list[Fault]]:
@@ -102,112 +103,66 @@ def parse(line: int, row: object) -> Example | list[Fault]:
     return found if isinstance(found, Example) else [Fault(line, text) for text in found]
 
 
-def json_name(value: object) -> str:
-    """What JSON calls the type of a value, e.g. 'array'."""
-    names = {list: "array", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
-    return names.get(type(value), "object")
+class Form(NamedTuple):
+    """A way to write a row: the fields that it is known by, all that it may have, and how they are read."""
+
+    marks: tuple[str, ...]
+    fields: tuple[str, ...]
+    read: Callable[[Row], Said | list[str]]
+
+    def found_in(self, row: Row) -> tuple[str, ...]:
+        """The marks that a row has; a field that is null is as good as absent."""
+        return tuple(mark for mark in self.marks if row.get(mark) is not None)
+
+
+def _pair(row: Row) -> Said | list[str]:
+    faults = [fault for name in PAIR for fault in text_faults(name, row)]
+    return faults or Said((Turn("user", row["prompt"]), Turn("assistant", row["completion"], is_learned=True)))
+
+
+def _chat(row: Row) -> Said | list[str]:
+    turns = conversation(row["messages"])
+    return turns if isinstance(turns, list) else Said(turns, is_chat=True)
+
+
+_OPENAI = ("input", "preferred_output", "non_preferred_output")
+FORMS = (
+    Form(("messages",), ("messages",), _chat),
+    Form(PAIR, PAIR, _pair),
+    Form(("choices",), ("prompt", "messages", "choices", "answer"), multiple_choice),
+    Form(("chosen", "rejected"), ("prompt", "chosen", "rejected"), preference),
+    Form(_OPENAI[1:], _OPENAI, openai_preference),
+)
+EXPECTED = (
+    "`messages`, `prompt` and `completion`, `prompt` and `choices` and `answer`, "
+    "or `prompt` and `chosen` and `rejected`"
+)
 
 
 def _parsed(line: int, row: object) -> Example | list[str]:
     if not isinstance(row, dict):
         return [f"is a JSON {json_name(row)}; expected an object"]
-    is_chat, is_pair = "messages" in row, any(name in row for name in PAIR)
     faults = [f"`{name}` is not supported here; remove it" for name in NOT_SUPPORTED if row.get(name) is not None]
-    if is_chat and is_pair:
-        return [*faults, "has `messages` beside `prompt` or `completion`; keep one of the two forms"]
-    if not is_chat and not is_pair:
-        return [*faults, f"has {_names(row)}; expected `prompt` and `completion`, or `messages`"]
-    turns = _conversation(row["messages"]) if is_chat else _pair(row)
-    if isinstance(turns, list):
-        return faults + turns
-    known = ("messages",) if is_chat else PAIR
-    ignored = tuple(name for name in row if name not in known)
-    return faults or Example(line, "chat" if is_chat else "prompt", turns, ignored)
+    forms = _forms(row)
+    if not forms:
+        return [*faults, f"has {names_of(row)}; expected {EXPECTED}"]
+    if len(forms) > 1:
+        both = " beside ".join(f"`{form.found_in(row)[-1]}`" for form in forms[:2])
+        return [*faults, f"has {both}; keep one of the two forms"]
+    said = forms[0].read(row)
+    if isinstance(said, list):
+        return faults + said
+    ignored = tuple(name for name in row if name not in forms[0].fields)
+    return faults or Example(line, "chat" if said.is_chat else "prompt", said.turns, ignored, said.wrong)
 
 
-def _pair(row: Row) -> tuple[Turn, ...] | list[str]:
-    faults = [fault for name in PAIR for fault in _text_faults(name, row)]
-    return faults or (Turn("user", row["prompt"]), Turn("assistant", row["completion"], is_learned=True))
-
-
-def _text_faults(name: str, row: Row, where: str = "") -> list[str]:
-    at = f"`{where}{name}`"
-    if name not in row:
-        near = get_close_matches(name, row, n=1)
-        return [f"{at} is missing" + (f"; is it `{near[0]}`?" if near else f"; there is {_names(row)}")]
-    if not isinstance(row[name], str):
-        return [f"{at} is a JSON {json_name(row[name])}; expected a string"]
-    return [] if row[name].strip() else [f"{at} is empty"]
-
-
-def _conversation(messages: object) -> tuple[Turn, ...] | list[str]:
-    if not isinstance(messages, list):
-        return [f"`messages` is a JSON {json_name(messages)}; expected an array"]
-    if not messages:
-        return ["`messages` is empty"]
-    faults = [fault for place, message in enumerate(messages) for fault in _message_faults(place, message)]
-    faults += _order_faults([message.get("role") if isinstance(message, dict) else None for message in messages])
-    if faults:
-        return faults
-    turns = tuple(map(_turn, messages))
-    return turns if any(turn.is_learned for turn in turns) else ["every assistant turn has weight 0: nothing to learn"]
-
-
-def _turn(message: Row) -> Turn:
-    content = message["content"]
-    text = content if isinstance(content, str) else "".join(part["text"] for part in content)
-    return Turn(message["role"], text, message["role"] == "assistant" and message.get("weight") != 0)
-
-
-def _message_faults(place: int, message: object) -> list[str]:
-    where = f"messages[{place}]"
-    if not isinstance(message, dict):
-        return [f"`{where}` is a JSON {json_name(message)}; expected an object"]
-    faults = []
-    if message.get("role") not in ROLES:
-        found = repr(message["role"]) if "role" in message else "missing"
-        faults.append(f"`{where}.role` is {found}; expected {', '.join(ROLES)}")
-    known = ("role", "content", "weight")
-    unknown = [name for name, value in message.items() if name not in known and value is not None]
-    faults += [f"`{where}.{name}` is not supported here; remove it" for name in unknown]
-    return [*faults, *_content_faults(message, where), *_weight_faults(message, where)]
-
-
-def _content_faults(message: Row, where: str) -> list[str]:
-    content = message.get("content")
-    if not isinstance(content, list):
-        return _text_faults("content", message, f"{where}.")
-    bad = [number for number, part in enumerate(content) if not _is_text_part(part)]
-    faults = [f"`{where}.content[{number}]` is not a text part; expected only text" for number in bad]
-    is_empty = not bad and not "".join(part["text"] for part in content).strip()
-    return [*faults, f"`{where}.content` is empty"] if is_empty else faults
-
-
-def _is_text_part(part: object) -> bool:
-    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
-
-
-def _weight_faults(message: Row, where: str) -> list[str]:
-    weight = message.get("weight")
-    if weight is None:
-        return []
-    if message.get("role") != "assistant":
-        return [f"`{where}.weight` is on a turn that is not the assistant's; remove it"]
-    is_fine = not isinstance(weight, bool) and weight in (0, 1)
-    return [] if is_fine else [f"`{where}.weight` is {weight!r}; expected 0 or 1"]
-
-
-def _order_faults(roles: list[Any]) -> list[str]:
-    faults = ["`messages` has a system turn that is not the first"] if "system" in roles[1:] else []
-    if "assistant" not in roles:
-        return [*faults, "`messages` has no assistant turn: there is nothing to learn"]
-    if "user" not in roles[: roles.index("assistant")]:
-        faults.append("`messages` has no user turn before the first assistant turn")
-    if roles[-1] != "assistant" and roles[-1] in ROLES:
-        faults.append(f"`messages` ends with a {roles[-1]} turn; expected an assistant turn")
-    return faults
-
-
-def _names(row: Row) -> str:
-    names = [f"`{name[:40]}`" for name in list(row)[:5]]
-    return (", ".join(names) + (", ..." if len(row) > 5 else "")) or "no field"
+def _forms(row: Row) -> list[Form]:
+    """The forms that a row may be in; one whose marks all belong to another as well is not meant."""
+    found = [form for form in FORMS if form.found_in(row)]
+    if not found:
+        return [form for form in FORMS if not row.keys().isdisjoint(form.marks)][:1]
+    return [
+        form
+        for form in found
+        if not any(other is not form and set(form.found_in(row)) <= set(other.fields) for other in found)
+    ]

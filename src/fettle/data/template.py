@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
-from fettle.data.examples import Example, Turn
+from fettle.data.examples import Example
+from fettle.data.messages import Turn
 from fettle.errors import InvalidInput
 
 

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fettle.data.examples import Example, Turn, load_examples, parse, read_examples
+from fettle.data.examples import Example, load_examples, parse, read_examples
 from fettle.data.faults import MAX_KEPT, MAX_SHOWN, Faults
 from fettle.data.files import Fault
+from fettle.data.messages import Turn
 from fettle.errors import InvalidRows
 
 NAMES = st.sampled_from(["messages", "prompt", "completion", "role", "content", "weight", "tools", "type", "text"])
@@ -77,7 +78,10 @@ def test_fields_of_a_message_that_are_null_are_as_good_as_absent():
         ({"prompt": "a", "completions": "b"}, ["is it `completions`?"]),
         ({"prompt": 1, "completion": ["x"]}, ["`prompt` is a JSON number", "`completion` is a JSON array"]),
         ({"prompt": " ", "completion": ""}, ["`prompt` is empty", "`completion` is empty"]),
-        ({"prompt": "a", "completion": "b", "choices": ["b", "c"]}, ["`choices` is not supported"]),
+        (
+            {"prompt": "a", "completion": "b", "choices": ["b", "c"]},
+            ["`completion` beside `choices`; keep one of the two"],
+        ),
         ({"prompt": "a", "messages": []}, ["keep one of the two"]),
         ({"messages": "hello"}, ["`messages` is a JSON string"]),
         ({"messages": []}, ["`messages` is empty"]),

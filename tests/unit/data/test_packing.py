@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fettle.data.examples import Example, Turn
+from fettle.data.examples import Example
+from fettle.data.messages import Turn
 from fettle.data.packing import EncodedRows, pack, plan_epoch, shuffled, split_by_tokens
 from fettle.data.template import Encoded
 from fettle.errors import InvalidRows

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fettle.data.examples import Example, Turn
+from fettle.data.examples import Example
+from fettle.data.messages import Turn
 from fettle.data.template import Template
 from fettle.errors import InvalidInput
 from fettle.models.tokenizer import Tokenizer

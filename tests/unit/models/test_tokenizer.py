@@ -11,7 +11,7 @@ from jinja2 import TemplateError
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as Backend
 
-from fettle.data.examples import Turn
+from fettle.data.messages import Turn
 from fettle.data.template import Template
 from fettle.errors import InvalidInput, UnsupportedModel
 from fettle.models.tokenizer import Tokenizer
