@@ -20,7 +20,7 @@ from fettle.tuning.checkpoint import Checkpoints
 from fettle.tuning.learner import Learner
 from fettle.tuning.loop import Run
 from fettle.tuning.objectives import Loss
-from fettle.tuning.objectives.next_token import next_token
+from fettle.tuning.objectives.next_token import NextToken, next_token
 from fettle.tuning.schedule import stable_then_decay
 from fettle.types.decoder import decoder_config
 from fettle.types.tuning import EarlyStopping, EvaluationEvent, Hyperparameters, StepEvent, TuningEvent
@@ -104,7 +104,7 @@ def train(decoder: Decoder, data: Path, out: Path, steps: int) -> None:
     )
     plan = [list(range(step * ROWS_PER_STEP, (step + 1) * ROWS_PER_STEP)) for step in range(steps)]
     Run(
-        learner=Learner(dict(decoder.named_parameters()), loss, optimizers(decoder)),
+        learner=Learner(dict(decoder.named_parameters()), loss, NextToken().counts, optimizers(decoder)),
         rows=rows_of(data, "train"),
         plan=lambda _: plan,
         validation=both(rows_of(data, "valid_prose"), rows_of(data, "valid_tasks")),

@@ -17,6 +17,7 @@ class Method(Record):
     name: str
     description: str
     kind: str | None = Field(description="adapter kind that is trained; None trains all weights")
+    objective: str = Field(default="next_token", description="what is to become small; listed in tuning.objectives")
     learning_rate: float = Field(gt=0, description="default; tuned on support tickets, see benchmarks/defaults")
 
     def adapter_config(self, settings: dict[str, Any]) -> AdapterConfig | None:
@@ -36,6 +37,19 @@ class Method(Record):
 _ALL = [
     Method(name="full", description="all weights (vanilla fine-tuning)", kind=None, learning_rate=1e-3),
     Method(name="lora", description="low-rank changes to all linear layers", kind="lora", learning_rate=4e-3),
-    Method(name="tfew", description="IA3 vectors on keys, values and the MLP", kind="ia3", learning_rate=3e-2),
+    Method(
+        name="tfew",
+        description="IA3 vectors on keys, values and the MLP, with T-Few's losses where rows have choices",
+        kind="ia3",
+        objective="tfew",
+        learning_rate=3e-2,
+    ),
+    Method(
+        name="dpo",
+        description="LoRA that learns to prefer one answer to another",
+        kind="lora",
+        objective="preference",
+        learning_rate=4e-4,
+    ),
 ]
 METHODS: Table[Method] = Table("method", "methods", by_name(_ALL))

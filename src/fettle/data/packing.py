@@ -1,8 +1,8 @@
 """Encoded rows in flat arrays, and the batches that a step is made of: no padding, the same on every machine."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +10,12 @@ import numpy.typing as npt
 from fettle.data.examples import Example
 from fettle.data.faults import Faults, shortened
 from fettle.data.files import Fault
+from fettle.data.growing import Growing
 from fettle.data.template import Encoded, Template
 from fettle.errors import InvalidInput, InvalidRows
 
 Ints: TypeAlias = npt.NDArray[np.int64]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,22 @@ class Batch:
         """Number of rows."""
         return len(self.lengths)
 
+
+class Rows(Protocol):
+    """What the loop needs of a file's rows: how long each is, and batches of them."""
+
+    left_out: list[int]
+
+    def __len__(self) -> int: ...
+
     @property
-    def counts(self) -> tuple[int, ...]:
-        """What each term of the loss is a mean over: here the scored tokens."""
-        return (len(self.at),)
+    def lengths(self) -> Ints:
+        """Tokens of each row."""
+        ...
+
+    def pack(self, rows: Sequence[int]) -> Batch:
+        """The rows with these indices, end to end in this order."""
+        ...
 
 
 class EncodedRows:
@@ -57,7 +71,7 @@ class EncodedRows:
     """
 
     def __init__(self, rows: Iterable[Encoded]) -> None:
-        tokens, scored, offsets = _Growing(np.int32), _Growing(np.bool_), _Growing(np.int64)
+        tokens, scored, offsets = Growing(np.int32), Growing(np.bool_), Growing(np.int64)
         offsets.extend([0])
         for row in rows:
             tokens.extend(row.token_ids)
@@ -82,13 +96,11 @@ class EncodedRows:
             InvalidRows: the chat template refuses some of them.
         """
         left_out: list[int] = []
-        faults = Faults()
-        rows = cls(_fitting(examples, template, context, left_out, faults))
-        if faults.count:
-            raise InvalidRows(
-                f"{faults.num_rows:,} rows do not fit the base model's chat template:",
-                faults=shortened([str(fault) for fault in faults.kept], faults.count),
-            )
+
+        def length(row: Encoded) -> int:
+            return len(row.token_ids)
+
+        rows = cls(encoded_where_fitting(examples, template.encode, length, context, left_out))
         rows.left_out = left_out
         return rows
 
@@ -122,20 +134,34 @@ class EncodedRows:
         return Batch(tokens, positions, lengths.tolist(), at=followers - 1, targets=tokens[followers])
 
 
-def _fitting(
-    examples: Iterable[tuple[int, Example]], template: Template, context: int, left_out: list[int], faults: Faults
-) -> Iterator[Encoded]:
-    """The rows that can be used; lines of too long ones go to `left_out`, what the template refuses to `faults`."""
+def encoded_where_fitting(
+    examples: Iterable[tuple[int, Example]],
+    encode: Callable[[Example], T],
+    length: Callable[[T], int],
+    context: int,
+    left_out: list[int],
+) -> Iterator[T]:
+    """Every (line number, example) that takes at most `context` tokens, encoded; the others' lines go to `left_out`.
+
+    Raises:
+        InvalidRows: after the last one, if some cannot be encoded.
+    """
+    faults = Faults()
     for line, example in examples:
         try:
-            encoded = template.encode(example)
+            encoded = encode(example)
         except InvalidInput as error:
             faults.add([Fault(line, error.message)])
             continue
-        if len(encoded.token_ids) > context:
+        if length(encoded) > context:
             left_out.append(line)
         else:
             yield encoded
+    if faults.count:
+        raise InvalidRows(
+            f"{faults.num_rows:,} rows cannot be used with this base model and method:",
+            faults=shortened([str(fault) for fault in faults.kept], faults.count),
+        )
 
 
 def pack(rows: Sequence[Encoded]) -> Batch:
@@ -182,24 +208,3 @@ def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
-
-
-class _Growing:
-    """An array that values are appended to; it doubles its room when it is full."""
-
-    def __init__(self, dtype: type[np.generic]) -> None:
-        self._room: npt.NDArray[Any] = np.empty(1024, dtype)
-        self._used = 0
-
-    def __len__(self) -> int:
-        return self._used
-
-    def extend(self, values: Sequence[Any]) -> None:
-        end = self._used + len(values)
-        if end > len(self._room):
-            self._room = np.concatenate([self._room, np.empty(max(end, len(self._room)), self._room.dtype)])
-        self._room[self._used : end] = values
-        self._used = end
-
-    def array(self) -> npt.NDArray[Any]:
-        return self._room[: self._used].copy()

@@ -1,6 +1,6 @@
 """What the loop trains: named parameters, their optimizers, and the loss of a batch."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,12 +18,14 @@ class Learner:
     Attributes:
         parameters: what is trained, by name.
         loss: of a batch, with gradients when they are enabled.
+        counts: what each of the loss's terms is a mean over.
         optimizers: together they hold every parameter once; each group's `lr` at the start is its peak.
         train_mode: switches dropout on and off.
     """
 
     parameters: Mapping[str, Tensor]
     loss: Callable[[Batch], Loss]
+    counts: Callable[[Batch], Sequence[int]]
     optimizers: list[torch.optim.Optimizer]
     train_mode: Callable[[bool], object] = lambda _: None
 

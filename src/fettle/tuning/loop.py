@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from fettle.data.packing import Batch, EncodedRows, split_by_tokens
+from fettle.data.packing import Batch, Rows, split_by_tokens
 from fettle.errors import TrainingFailed
 from fettle.tuning.checkpoint import Checkpoints
 from fettle.tuning.learner import Learner
@@ -32,11 +32,14 @@ class Tally:
     counts: list[int] = field(default_factory=list)
     num_correct: int = 0
     num_tokens: int = 0
+    num_ranked_first: int = 0
+    num_ranked: int = 0
 
     @classmethod
-    def of(cls, loss: Loss, batch: Batch) -> "Tally":
+    def of(cls, loss: Loss, counts: Sequence[int]) -> "Tally":
         """One batch's."""
-        return cls(loss.terms.detach().tolist(), list(batch.counts), loss.num_correct, loss.num_tokens)
+        right = loss.num_correct, loss.num_tokens, loss.num_ranked_first, loss.num_ranked
+        return cls(loss.terms.detach().tolist(), list(counts), *right)
 
     def merge(self, other: "Tally") -> None:
         """Count all that another has counted."""
@@ -44,6 +47,8 @@ class Tally:
         self.counts = [a + b for a, b in zip_longest(self.counts, other.counts, fillvalue=0)]
         self.num_correct += other.num_correct
         self.num_tokens += other.num_tokens
+        self.num_ranked_first += other.num_ranked_first
+        self.num_ranked += other.num_ranked
 
     @property
     def loss(self) -> float:
@@ -52,8 +57,12 @@ class Tally:
 
     def metrics(self) -> Metrics:
         """Loss, and accuracy per token of the answers."""
-        accuracy = self.num_correct / max(self.num_tokens, 1)
-        return Metrics(loss=self.loss, token_accuracy=accuracy, num_tokens=self.num_tokens)
+        return Metrics(
+            loss=self.loss,
+            token_accuracy=self.num_correct / max(self.num_tokens, 1),
+            num_tokens=self.num_tokens,
+            choice_accuracy=self.num_ranked_first / self.num_ranked if self.num_ranked else None,
+        )
 
 
 @dataclass
@@ -96,9 +105,9 @@ class Run:
         self,
         *,
         learner: Learner,
-        rows: EncodedRows,
+        rows: Rows,
         plan: Plan,
-        validation: EncodedRows | None,
+        validation: Rows | None,
         settings: Hyperparameters,
         schedule: Schedule,
         checkpoints: Checkpoints,
@@ -161,12 +170,13 @@ class Run:
     def _accumulate(self, rows: Sequence[int]) -> Tally:
         """Gradients of each term's mean over the whole step, however many pieces it is computed in."""
         pieces = self._pieces(rows)
-        shares = [1 / max(sum(counts), 1) for counts in zip(*(piece.counts for piece in pieces), strict=True)]
+        counts = [self.learner.counts(piece) for piece in pieces]
+        shares = [1 / max(sum(parts), 1) for parts in zip(*counts, strict=True)]
         tally = Tally()
-        for piece in pieces:
+        for piece, count in zip(pieces, counts, strict=True):
             loss = self.learner.loss(piece)
             torch.autograd.backward(loss.terms @ loss.terms.new_tensor(shares))
-            tally.merge(Tally.of(loss, piece))
+            tally.merge(Tally.of(loss, count))
         return tally
 
     def _pieces(self, rows: Sequence[int]) -> list[Batch]:
@@ -215,7 +225,7 @@ class Run:
         self._consider_stopping(validation.loss)
 
     @torch.no_grad()
-    def _score(self, rows: EncodedRows) -> Tally:
+    def _score(self, rows: Rows) -> Tally:
         self.learner.train_mode(False)
         tally = Tally()
         lengths = rows.lengths
@@ -223,7 +233,7 @@ class Run:
         order = sorted(range(len(rows)), key=lambda row: -int(lengths[row]))
         for part in split_by_tokens(order, lengths, self.settings.max_tokens_per_batch):
             batch = rows.pack(part)
-            tally.merge(Tally.of(self.learner.loss(batch), batch))
+            tally.merge(Tally.of(self.learner.loss(batch), self.learner.counts(batch)))
         return tally
 
     def _consider_stopping(self, loss: float) -> None:

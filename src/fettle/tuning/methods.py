@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fettle.adapters.adapter import Adapter, fresh
-from fettle.adapters.bank import AdapterBank
+from fettle.adapters.bank import BASE, AdapterBank
 from fettle.adapters.files import save_adapter
 from fettle.adapters.inject import choose, inject
 from fettle.adapters.kinds.base import AdapterConfig
@@ -18,8 +18,7 @@ from fettle.errors import InvalidInput
 from fettle.models.decoder import Decoder
 from fettle.models.loading import load_decoder, save_decoder
 from fettle.tuning.learner import Learner
-from fettle.tuning.objectives import Loss
-from fettle.tuning.objectives.next_token import next_token
+from fettle.tuning.objectives import OBJECTIVES, Loss, Objective
 from fettle.types.tuning import Hyperparameters, TuningSpec
 
 
@@ -28,6 +27,7 @@ class Trainee(ABC):
 
     decoder: Decoder
     compute_dtype: torch.dtype
+    objective: Objective
 
     @property
     @abstractmethod
@@ -36,7 +36,11 @@ class Trainee(ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> Loss:
-        """The loss of a batch."""
+        """The objective's, of a batch."""
+
+    @abstractmethod
+    def untuned(self, num_tokens: int) -> AbstractContextManager[object]:
+        """Inside, a batch of this many tokens goes through the model as it was before."""
 
     @abstractmethod
     def train_mode(self, is_training: bool) -> None:
@@ -52,7 +56,7 @@ class Trainee(ABC):
         optimizer = torch.optim.AdamW(
             values, lr=rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99), fused=True
         )
-        return Learner(self.parameters, self.loss, [optimizer], self.train_mode)
+        return Learner(self.parameters, self.loss, self.objective.counts, [optimizer], self.train_mode)
 
     def arithmetic(self) -> AbstractContextManager[object]:
         """Matrix products in the compute type; sums and the loss in float32."""
@@ -63,8 +67,15 @@ class AdapterTrainee(Trainee):
     """A frozen base with one adapter in slot 0."""
 
     def __init__(
-        self, base: Path, kind: str, config: AdapterConfig, settings: Hyperparameters, dtype: torch.dtype
+        self,
+        base: Path,
+        kind: str,
+        config: AdapterConfig,
+        settings: Hyperparameters,
+        objective: Objective,
+        dtype: torch.dtype,
     ) -> None:
+        self.objective = objective
         # A frozen base needs no float32 copy: it is kept in the type it is computed in.
         self.decoder, self.compute_dtype = load_decoder(base, dtype=dtype), dtype
         self.bank = AdapterBank()
@@ -83,7 +94,11 @@ class AdapterTrainee(Trainee):
     def loss(self, batch: Batch) -> Loss:
         """All tokens through the adapter's slot."""
         with self.arithmetic(), self.bank.route([(self.slot, len(batch.tokens))]):
-            return next_token(self.decoder, batch)
+            return self.objective.loss(self, batch)
+
+    def untuned(self, num_tokens: int) -> AbstractContextManager[object]:
+        """All tokens through the base's slot."""
+        return self.bank.route([(BASE, num_tokens)])
 
     def train_mode(self, is_training: bool) -> None:
         """Switch the adapter's dropout."""
@@ -97,7 +112,8 @@ class AdapterTrainee(Trainee):
 class FullTrainee(Trainee):
     """All weights of the layers in range, and with all layers the embeddings and the head too."""
 
-    def __init__(self, base: Path, settings: Hyperparameters, dtype: torch.dtype) -> None:
+    def __init__(self, base: Path, settings: Hyperparameters, objective: Objective, dtype: torch.dtype) -> None:
+        self.objective = objective
         self.decoder, self.compute_dtype = load_decoder(base, dtype=torch.float32), dtype
         last = last_layer(settings, self.decoder.config.num_layers)
         is_whole = settings.first_layer == 0 and last == self.decoder.config.num_layers - 1
@@ -113,7 +129,11 @@ class FullTrainee(Trainee):
     def loss(self, batch: Batch) -> Loss:
         """The plain model's."""
         with self.arithmetic():
-            return next_token(self.decoder, batch)
+            return self.objective.loss(self, batch)
+
+    def untuned(self, num_tokens: int) -> AbstractContextManager[object]:
+        """There is no second copy of the weights to go back to."""
+        raise InvalidInput("tuning all weights keeps no untuned model", hint="Tune an adapter.", param="method")
 
     def train_mode(self, is_training: bool) -> None:
         """There is no dropout."""
@@ -132,9 +152,10 @@ def trainee_for(spec: TuningSpec, base: Path, dtype: torch.dtype) -> Trainee:
     """
     method = METHODS[spec.method]
     config = method.adapter_config(spec.adapter)
+    objective = OBJECTIVES[method.objective](spec.hyperparameters)
     if method.kind is None or config is None:
-        return FullTrainee(base, spec.hyperparameters, dtype)
-    return AdapterTrainee(base, method.kind, config, spec.hyperparameters, dtype)
+        return FullTrainee(base, spec.hyperparameters, objective, dtype)
+    return AdapterTrainee(base, method.kind, config, spec.hyperparameters, objective, dtype)
 
 
 def last_layer(settings: Hyperparameters, num_layers: int) -> int:

@@ -11,7 +11,7 @@ import torch
 
 from fettle.adapters.methods import METHODS
 from fettle.data.examples import Example, load_examples
-from fettle.data.packing import EncodedRows, plan_epoch
+from fettle.data.packing import Rows, plan_epoch
 from fettle.data.split import is_held_out
 from fettle.data.template import Template
 from fettle.errors import InvalidInput
@@ -21,6 +21,7 @@ from fettle.models.tokenizer import Tokenizer
 from fettle.tuning.checkpoint import Checkpoints, write_whole
 from fettle.tuning.loop import Emit, Progress, Run
 from fettle.tuning.methods import Trainee, trainee_for
+from fettle.tuning.objectives import Objective
 from fettle.tuning.schedule import linear_decay
 from fettle.types.resources import PromptFormat
 from fettle.types.tuning import MessageEvent, TuningPlan, TuningResult
@@ -33,8 +34,8 @@ ABOUT = "fettle.json"
 class Material:
     """The rows of a run, as tokens."""
 
-    train: EncodedRows
-    validation: EncodedRows | None
+    train: Rows
+    validation: Rows | None
     prompt_format: PromptFormat
 
 
@@ -51,7 +52,7 @@ def tune(plan: TuningPlan, emit: Emit) -> TuningResult:
     spec, base = plan.spec, Path(plan.base_path)
     settings = spec.hyperparameters
     trainee = trainee_for(spec, base, dtype_for(settings.dtype))
-    material = load_material(plan, emit)
+    material = load_material(plan, trainee.objective, emit)
     run = Run(
         learner=trainee.learner(settings, settings.learning_rate or METHODS[spec.method].learning_rate),
         rows=material.train,
@@ -69,14 +70,14 @@ def tune(plan: TuningPlan, emit: Emit) -> TuningResult:
     return _result(run, progress, trainee, time.monotonic() - started)
 
 
-def load_material(plan: TuningPlan, emit: Emit) -> Material:
+def load_material(plan: TuningPlan, objective: Objective, emit: Emit) -> Material:
     """Read, split and encode the plan's rows; those longer than the context are left out, and that is said.
 
     Raises:
         InvalidInput: nothing is left to train on.
     """
     base, settings = Path(plan.base_path), plan.spec.hyperparameters
-    encoder = _Encoder(Template(Tokenizer.load(base)), read_config(base).max_positions, emit)
+    encoder = _Encoder(objective, Template(Tokenizer.load(base)), read_config(base).max_positions, emit)
     train, held = _split(plan)
     rows = encoder.rows(train, "training")
     if not len(rows):
@@ -97,12 +98,13 @@ def _split(plan: TuningPlan) -> tuple[list[Example], list[Example]]:
 
 @dataclass(frozen=True)
 class _Encoder:
+    objective: Objective
     template: Template
     context: int
     emit: Emit
 
-    def rows(self, examples: Sequence[Example], what: str) -> EncodedRows:
-        rows = EncodedRows.of(((e.line, e) for e in examples), self.template, self.context)
+    def rows(self, examples: Sequence[Example], what: str) -> Rows:
+        rows = self.objective.rows(((e.line, e) for e in examples), self.template, self.context)
         if rows.left_out:
             count = f"{len(rows.left_out)} of {len(examples)} {what} rows"
             text = f"{count} are longer than the context of {self.context} tokens and are left out"

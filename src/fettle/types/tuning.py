@@ -15,6 +15,24 @@ class EarlyStopping(Record):
     threshold: float = Field(default=0.01, ge=0, description="smallest fall that counts, in nats per token")
 
 
+class TFewLoss(Record):
+    """How the losses of rows with several answers are weighed (method tfew)."""
+
+    unlikelihood: float = Field(default=1.0, ge=0, le=100, description="weight of making wrong answers unlikely")
+    length_normalized: float = Field(
+        default=1.0, ge=0, le=100, description="weight of choosing the right answer by its mean log-probability"
+    )
+    numerics: Literal["paper", "repository"] = Field(
+        default="paper", description="means by row, as in the paper, or over a step's tokens, as in its code"
+    )
+
+
+class PreferenceLoss(Record):
+    """How preferences are learned (method dpo)."""
+
+    beta: float = Field(default=0.1, gt=0, le=10, description="how sharply; lower lets the model move farther")
+
+
 class Hyperparameters(Record):
     """The knobs of training; None takes the method's own default."""
 
@@ -40,6 +58,8 @@ class Hyperparameters(Record):
     max_tokens_per_batch: int = Field(
         default=8192, ge=16, description="tokens computed at once; larger batches are accumulated"
     )
+    tfew: TFewLoss = TFewLoss()
+    preference: PreferenceLoss = PreferenceLoss()
     dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="number type of the arithmetic")
 
 
@@ -88,6 +108,9 @@ class Metrics(Record):
     loss: float
     token_accuracy: float
     num_tokens: int
+    choice_accuracy: float | None = Field(
+        default=None, description="share of rows with several answers in which the right one is the likeliest"
+    )
 
 
 class StepEvent(Record):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fettle.adapters.methods import METHODS
 from fettle.testing.models import tiny_model
 from fettle.types.tuning import Hyperparameters, TuningPlan, TuningSpec
 
@@ -24,9 +25,17 @@ def rows(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def preferences(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("preferences") / "train.jsonl"
+    lines = [{"prompt": f"say {i % 7}", "chosen": f"it is {i % 7}", "rejected": "no"} for i in range(48)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
 @pytest.fixture
-def plan(base, rows, tmp_path):
-    """Makes a plan whose output is `tmp_path/<name>/output`."""
+def plan(base, rows, preferences, tmp_path):
+    """Makes a plan, on rows that fit the method, whose output is `tmp_path/<name>/output`."""
 
     def make(name: str = "run", method: str = "lora", adapter: dict | None = None, **settings) -> TuningPlan:
         folder = tmp_path / name
@@ -39,7 +48,7 @@ def plan(base, rows, tmp_path):
                 hyperparameters=Hyperparameters(**FAST | settings),
             ),
             base_path=str(base),
-            train_path=str(rows),
+            train_path=str(preferences if METHODS[method].objective == "preference" else rows),
             work_path=str(folder / "work"),
             output_path=str(folder / "output"),
         )

@@ -18,7 +18,7 @@ from fettle.models.weights import SINGLE, tensors, write_weights
 from fettle.testing.models import tiny_model
 from fettle.tuning.checkpoint import Checkpoints, write_whole
 from fettle.tuning.methods import trainee_for
-from fettle.tuning.objectives.next_token import next_token
+from fettle.tuning.objectives.next_token import NextToken, next_token
 from fettle.tuning.tune import load_material, tune
 from fettle.types.tuning import EvaluationEvent, MessageEvent, StepEvent
 
@@ -97,7 +97,7 @@ def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(plan):
 
 def test_accumulated_pieces_equal_the_whole_batch(plan, base):
     spec = plan(adapter={"dropout": 0.0}).spec
-    material = load_material(plan(), lambda event: None)
+    material = load_material(plan(), NextToken(), lambda event: None)
     gradients = []
     for parts in ([range(12)], [range(3), range(3, 4), range(4, 12)]):
         trainee = trainee_for(spec, base, torch.float32)
@@ -118,7 +118,7 @@ def test_a_small_token_budget_gives_the_same_losses(plan):
 
 
 def test_the_loss_is_the_plain_one_on_the_answers_tokens_only(plan, base):
-    material = load_material(plan(), lambda event: None)
+    material = load_material(plan(), NextToken(), lambda event: None)
     trainee = trainee_for(plan().spec, base, torch.float32)
     batch = material.train.pack([0, 1, 2])
 
@@ -151,7 +151,7 @@ def test_the_best_parameters_are_kept_and_training_stops_when_validation_does_no
     assert result.stopped_early
     assert result.best_step == best < result.steps
     assert any(event.code == "early_stop" for event in of(MessageEvent, events))
-    material = load_material(made, events.append)
+    material = load_material(made, NextToken(), events.append)
     decoder, bank = load_decoder(base), AdapterBank()
     inject(decoder, bank)
     rows = material.validation

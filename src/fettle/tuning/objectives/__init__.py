@@ -1,20 +1,22 @@
-"""Losses: one file each; a loss is a few terms, each summed over what it counts, so that batches can be split exactly."""
+"""Losses: one file each, listed here."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from torch import Tensor
+from fettle.plugins import Table
+from fettle.tuning.objectives.base import Loss, Objective, Tuned
+from fettle.tuning.objectives.next_token import NextToken
+from fettle.tuning.objectives.preference import Preference
+from fettle.tuning.objectives.tfew import TFew
+from fettle.types.tuning import Hyperparameters
 
+OBJECTIVES: Table[Callable[[Hyperparameters], Objective]] = Table(
+    "objective",
+    "objectives",
+    {
+        "next_token": lambda _: NextToken(),
+        "tfew": lambda settings: TFew(settings.tfew),
+        "preference": lambda settings: Preference(settings.preference),
+    },
+)
 
-@dataclass(frozen=True)
-class Loss:
-    """A batch's loss in nats.
-
-    Attributes:
-        terms: (K,), each summed over its part of the batch; divided by `Batch.counts` and added up they are the loss.
-        num_correct: of the answers' tokens, how many were predicted right.
-        num_tokens: the answers' tokens.
-    """
-
-    terms: Tensor
-    num_correct: int
-    num_tokens: int
+__all__ = ["OBJECTIVES", "Loss", "Objective", "Tuned"]

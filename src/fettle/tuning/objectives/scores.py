@@ -1,0 +1,73 @@
+"""What the model gives to the scored tokens of a batch, whatever its layout; losses are made of this."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from fettle.data.choice_rows import ChoiceBatch
+from fettle.data.packing import Batch, Ints
+from fettle.models.attention import Attention, PackedAttention
+from fettle.models.decoder import Decoder
+from fettle.models.prefix_attention import SharedPrefixAttention
+
+#: Scored places whose logits exist at the same time: their memory is this times the vocabulary.
+CHUNK = 4096
+#: Batches are filled up to a multiple of this: matrix products are prepared once per shape, which costs more than
+#: the spare tokens do.
+ROUND = 128
+IGNORED = -100
+
+
+class Scores(NamedTuple):
+    """Of each of N scored tokens, (N,): its negative log-probability in nats, and whether it was the likeliest."""
+
+    nll: Tensor
+    correct: Tensor
+
+
+def token_scores(decoder: Decoder, batch: Batch) -> Scores:
+    """Run the rows of a batch and score its targets.
+
+    The head runs in chunks that are computed again in the backward pass, so the logits of a whole batch never exist.
+    """
+    device = decoder.lm_head.weight.device
+    spare, unscored = -len(batch.tokens) % ROUND, -len(batch.at) % ROUND
+    tokens, at = _padded(batch.tokens, spare, 0), _padded(batch.at, unscored, 0)
+    positions, targets = _padded(batch.positions, spare, 0), _padded(batch.targets, unscored, IGNORED)
+    attention = _attention(batch, decoder, device, len(tokens))
+    states = decoder.hidden(tokens.to(device), positions.to(device), attention).index_select(0, at.to(device))
+    nll, correct = _scored(decoder, states, targets.to(device))
+    return Scores(nll[: len(batch.at)], correct[: len(batch.at)])
+
+
+def _attention(batch: Batch, decoder: Decoder, device: torch.device, num_tokens: int) -> Attention:
+    windows = decoder.config.windows
+    if isinstance(batch, ChoiceBatch):
+        return SharedPrefixAttention(batch.prefixes, batch.answers, windows, device, num_tokens)
+    return PackedAttention(batch.lengths, windows, device, num_tokens)
+
+
+def _padded(values: Ints, count: int, fill: int) -> Tensor:
+    return torch.from_numpy(np.pad(values, (0, count), constant_values=fill))
+
+
+def _scored(decoder: Decoder, states_NC: Tensor, targets_N: Tensor) -> Scores:
+    needs_care = len(targets_N) > CHUNK and torch.is_grad_enabled()
+    found = [
+        checkpoint(_chunk, decoder, states, targets, use_reentrant=False)
+        if needs_care
+        else _chunk(decoder, states, targets)
+        for states, targets in zip(torch.split(states_NC, CHUNK), torch.split(targets_N, CHUNK), strict=True)
+    ]
+    return Scores(torch.cat([nll for nll, _ in found]), torch.cat([correct for _, correct in found]))
+
+
+def _chunk(decoder: Decoder, states_NC: Tensor, targets_N: Tensor) -> Scores:
+    logits = decoder.head(states_NC)
+    # Not argmax, which takes five times as long on a CPU.
+    correct = logits.detach().max(-1).indices == targets_N
+    return Scores(F.cross_entropy(logits, targets_N, reduction="none", ignore_index=IGNORED), correct)
