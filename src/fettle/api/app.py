@@ -14,6 +14,7 @@ from fettle.api.metrics import Meters
 from fettle.api.middleware import Envelope
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_UPLOAD_BYTES = 512 * 1024 * 1024
 MAX_RUNNING = 1024
 
 
@@ -23,6 +24,7 @@ def create_app(
     *,
     preload: Sequence[str] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
+    max_upload_bytes: int = MAX_UPLOAD_BYTES,
     max_running: int = MAX_RUNNING,
 ) -> FastAPI:
     """The application that serves `platform`.
@@ -32,13 +34,14 @@ def create_app(
         key: who may call; health routes are open to all.
         preload: models that are loaded at once; others when they are first asked.
         max_body_bytes: longest request that is read.
+        max_upload_bytes: longest upload of a file that is read.
         max_running: prompts that are answered or wait at once; more are refused.
     """
     meters = Meters()
     # No pages of documentation: they load their scripts from elsewhere. The document itself is at /openapi.json.
     app = FastAPI(title="Fettle", version=version("fettle-ai"), lifespan=_lifespan, docs_url=None, redoc_url=None)
     app.state.backend, app.state.preload = Backend(platform, meters, max_running), preload
-    app.state.max_body_bytes = max_body_bytes
+    app.state.max_body_bytes, app.state.max_upload_bytes = max_body_bytes, max_upload_bytes
     app.add_middleware(Envelope, meters=meters)
     add_error_handlers(app)
     app.include_router(health.open_router)

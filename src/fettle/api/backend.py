@@ -9,6 +9,7 @@ from fastapi import Request
 
 from fettle.api.metrics import Meters, measured
 from fettle.errors import TooManyRequests, Unavailable
+from fettle.services.files import Files
 from fettle.types.generation import GenerateChunk, GenerateRequest
 from fettle.types.resources import BaseModelEntry, CustomModel
 
@@ -76,6 +77,10 @@ class Platform(Protocol):
     @property
     def engines(self) -> Engines:
         """What answers."""
+
+    @property
+    def files(self) -> Files:
+        """What was uploaded."""
 
 
 class Backend:

@@ -1,6 +1,7 @@
 """What every request gets: an id, a limit to its body, an answer even to bugs, a count."""
 
 import re
+from collections.abc import AsyncGenerator
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -53,20 +54,27 @@ async def body_of(request: Request) -> bytes:
     Raises:
         TooLarge: it is longer than the server accepts; the rest is not read.
     """
-    limit = request.app.state.max_body_bytes
-    told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told) > limit:
-        raise _too_large(limit)
     body = bytearray()
-    async for part in request.stream():
+    async for part in parts_of(request, request.app.state.max_body_bytes, "Send fewer or shorter prompts at once."):
         body += part
-        if len(body) > limit:
-            raise _too_large(limit)
     return bytes(body)
 
 
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"the request's body is larger than {limit} bytes", hint="Send fewer or shorter prompts at once.")
+async def parts_of(request: Request, limit: int, hint: str) -> AsyncGenerator[bytes, None]:
+    """The request's body as it comes, up to `limit` bytes.
+
+    Raises:
+        TooLarge: it is longer; the rest is not read. `hint` says what to do.
+    """
+    too_large = TooLarge(f"the request's body is larger than {limit} bytes", hint=hint)
+    told, num_bytes = request.headers.get("content-length", ""), 0
+    if told.isdecimal() and int(told) > limit:
+        raise too_large
+    async for part in request.stream():
+        num_bytes += len(part)
+        if num_bytes > limit:
+            raise too_large
+        yield part
 
 
 def _request_id(scope: Scope) -> str:

@@ -8,6 +8,7 @@ from fettle.services.base_models import BaseModels
 from fettle.services.custom_models import CustomModels
 from fettle.services.engines import Engines
 from fettle.services.evaluations import Evaluations
+from fettle.services.files import Files
 from fettle.services.tuning_jobs import TuningJobs
 from fettle.settings import Settings
 from fettle.store.artifacts import ArtifactStore
@@ -49,6 +50,7 @@ class Platform:
         repository, self.events = Repository(self._database), EventLog(self._database)
         artifacts = ArtifactStore(home / "artifacts", repository)
         bases, customs = BaseModelRegistry(repository), CustomModelRegistry(repository, artifacts)
+        self.files = Files(repository, artifacts, self.events)
         self.base_models = BaseModels(bases, customs, self.events, home)
         self.custom_models = CustomModels(customs, bases, repository, self.events, home)
         self.tuning_jobs = TuningJobs(

@@ -44,6 +44,21 @@ class ArtifactStore:
             return self.place(staged, records)
 
     @contextmanager
+    def draft(self) -> Iterator[Path]:
+        """A path at which a file can be written on this disk, to be staged as a link; it is gone after the block.
+
+        Raises:
+            StorageFailed: the disk is full or may not be written, also when that shows inside the block.
+        """
+        folder = self._staging / f"{os.getpid()}-{new_id('draft')}"
+        try:
+            with storage_told(f"files cannot be kept in {self.root}"):
+                folder.mkdir(parents=True)
+                yield folder / "draft"
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
     def staged(self, files: Mapping[str, Path], *, is_linked: bool = False) -> Iterator[Staged]:
         """Copy files to this disk (or link them, when they are ours and will not change) to `place` them later.
 

@@ -8,7 +8,7 @@ from fettle.errors import StorageFailed
 
 FOLDER = Path(__file__).parent / "migrations"
 # Known here so that a database which is up to date (nearly every start) needs no Alembic; a test holds it true.
-NEWEST = "0001"
+NEWEST = "0002"
 
 
 def upgrade(connection: Connection) -> None:
@@ -18,7 +18,7 @@ def upgrade(connection: Connection) -> None:
         StorageFailed: the database was made by a newer Fettle.
     """
     if revision(connection) != NEWEST:
-        _run(connection)
+        run(connection, NEWEST)
 
 
 def revision(connection: Connection) -> str | None:
@@ -29,7 +29,12 @@ def revision(connection: Connection) -> str | None:
     return None if found is None else str(found)
 
 
-def _run(connection: Connection) -> None:
+def run(connection: Connection, target: str) -> None:
+    """Bring the database to the revision `target`, which may be an older one.
+
+    Raises:
+        StorageFailed: the database was made by a newer Fettle.
+    """
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
@@ -38,7 +43,8 @@ def _run(connection: Connection) -> None:
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        is_newer = target > (revision(connection) or "")
+        (command.upgrade if is_newer else command.downgrade)(config, target)
     except CommandError as error:
         raise StorageFailed(
             f"the database is at revision {revision(connection)!r}, which this Fettle does not know",

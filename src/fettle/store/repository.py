@@ -1,13 +1,13 @@
 """Records in and out of the tables, by type: `get(TuningJob, id)`; states move only as the lifecycle allows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, String, Table, delete, func, insert, select, tuple_, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 
@@ -16,7 +16,7 @@ from fettle.store import tables
 from fettle.store.database import Database
 from fettle.types.lifecycle import check_move
 from fettle.types.record import Record
-from fettle.types.resources import BaseModelEntry, CustomModel, TuningJob
+from fettle.types.resources import BaseModelEntry, CustomModel, StoredFile, TuningJob
 
 R = TypeVar("R", bound=Record)
 
@@ -44,6 +44,7 @@ STORED: dict[type[Record], Stored] = {
     TuningJob: Stored(tables.tuning_jobs, "id", "tuning job", "job"),
     CustomModel: Stored(tables.custom_models, "id", "custom model", "model"),
     Artifact: Stored(tables.artifacts, "hash", "artifact"),
+    StoredFile: Stored(tables.files, "id", "file"),
 }
 
 
@@ -74,6 +75,40 @@ class Records:
         order = [table.c[name] for name in ("created_at", key) if name in table.c]
         query = select(table).filter_by(**equal).order_by(*order)
         return [_record(kind, row) for row in self.connection.execute(query).mappings()]
+
+    def page(
+        self,
+        kind: type[R],
+        *,
+        after: str | None = None,
+        limit: int,
+        is_oldest_first: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        **equal: Any,
+    ) -> list[R]:
+        """At most `limit` of the records whose columns have these values.
+
+        Args:
+            kind: the type of the records, which have a time at which they were made.
+            after: key of the record behind which the page begins; None begins at the first.
+            limit: records at most.
+            is_oldest_first: else the newest come first.
+            metadata: what the records' own `metadata` must hold.
+            **equal: columns and their values.
+
+        Raises:
+            NotFound: there is no record `after`.
+        """
+        table = STORED[kind].table
+        place = tuple_(table.c.created_at, table.c[STORED[kind].key])
+        query = select(table).filter_by(**equal)
+        for name, value in (metadata or {}).items():
+            query = query.where(table.c.body["metadata"][name].as_string() == value)
+        if after is not None:
+            last = tuple_(self.get(kind, after).created_at, after, types=(tables.Moment(), String()))  # type: ignore[attr-defined]
+            query = query.where(place > last if is_oldest_first else place < last)
+        order = [column if is_oldest_first else column.desc() for column in place.clauses]
+        return [_record(kind, row) for row in self.connection.execute(query.order_by(*order).limit(limit)).mappings()]
 
     def get(self, kind: type[R], key: str) -> R:
         """The record with this key.
@@ -164,6 +199,11 @@ class Repository:
         """See `Records.find`."""
         with self.read() as records:
             return records.find(kind, **equal)
+
+    def page(self, kind: type[R], **asked: Any) -> list[R]:
+        """See `Records.page`."""
+        with self.read() as records:
+            return records.page(kind, **asked)
 
     def update(self, record: R, **changes: Any) -> R:
         """See `Records.update`; only the given fields change, whatever else others changed meanwhile."""

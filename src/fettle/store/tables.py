@@ -65,6 +65,7 @@ custom_models = Table(
     Column("job_id", String, ForeignKey("tuning_jobs.id"), nullable=False),
     # Not a foreign key: the record of a deleted model stays when its files are gone.
     Column("artifact", String, nullable=False, index=True),
+    Column("alias", String, nullable=True, index=True, unique=True),
     Column("created_at", Moment, nullable=False),
     _body(),
     UniqueConstraint("name", "version"),
@@ -76,6 +77,16 @@ artifacts = Table(
     Column("hash", String, primary_key=True),
     Column("size_bytes", Integer, nullable=False),
     Column("created_at", Moment, nullable=False),
+)
+
+files = Table(
+    "files",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("purpose", String, nullable=False, index=True),
+    Column("artifact", String, nullable=False, index=True),
+    Column("created_at", Moment, nullable=False),
+    _body(),
 )
 
 events = Table(

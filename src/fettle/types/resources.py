@@ -1,4 +1,4 @@
-"""The nouns that are stored: base models, jobs, custom models."""
+"""The nouns that are stored: base models, files, jobs, custom models."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from fettle.types.tuning import TuningResult, TuningSpec
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ModelState = Literal["creating", "active", "failed", "deleted"]
 PromptFormat = Literal["chat", "prompt"]
+FilePurpose = Literal["fine-tune", "fine-tune-results"]
 
 
 class BaseModelEntry(Record):
@@ -25,6 +26,17 @@ class BaseModelEntry(Record):
     licence: str
     size_bytes: int
     methods: tuple[str, ...]
+
+
+class StoredFile(Record):
+    """A file that was uploaded, or that a job has left to be downloaded."""
+
+    id: str
+    filename: str = Field(min_length=1, max_length=255, description="as it was told; nothing on the disk is called so")
+    purpose: FilePurpose
+    artifact: str = Field(description="content hash of the folder in the artifact store")
+    size_bytes: int
+    created_at: datetime
 
 
 class TuningJob(Record):
@@ -58,6 +70,7 @@ class CustomModel(Record):
     dataset_hash: str
     artifact: str = Field(description="content hash of the folder in the artifact store")
     size_bytes: int
+    alias: str | None = Field(default=None, description="another name of this version, which no other has")
     metrics: dict[str, Any] = Field(default_factory=dict)
     created_at: datetime
 

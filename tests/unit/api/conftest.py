@@ -1,6 +1,8 @@
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import openai
 import pytest
@@ -8,13 +10,18 @@ import pytest
 from fettle.api.app import create_app
 from fettle.api.auth import KeyCheck
 from fettle.api.server import Server, listening
+from fettle.services.platform import Platform, WorkerModules
+from fettle.settings import Settings
+from fettle.testing.model_files import write_model_files
 from fettle.testing.scripted import ScriptedPlatform
 
 KEY = "fettle-test"
+UNIT = Path(__file__).parents[1]
+WORKERS = WorkerModules(tune="scripted_tuner", evaluate="scripted_evaluator", engine="echo_engine")
 
 
 class Served:
-    """A scripted platform behind a real server in this event loop."""
+    """A platform behind a real server in this event loop."""
 
     def __init__(self, platform, port):
         self.platform, self.engines = platform, platform.engines
@@ -25,8 +32,9 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(**limits) -> AsyncIterator[Served]:
-    platform = ScriptedPlatform()
+async def serving(platform=None, **limits) -> AsyncIterator[Served]:
+    scripted = ScriptedPlatform()
+    platform = platform or scripted
     with listening("127.0.0.1", 0) as connection:
         started = asyncio.Event()
         server = Server(create_app(platform, KeyCheck.of(KEY), **limits), started.set)
@@ -35,7 +43,7 @@ async def serving(**limits) -> AsyncIterator[Served]:
         try:
             yield Served(platform, connection.getsockname()[1])
         finally:
-            platform.engines.release.set()
+            scripted.engines.release.set()
             server.should_exit = True
             await task
 
@@ -43,6 +51,16 @@ async def serving(**limits) -> AsyncIterator[Served]:
 @pytest.fixture(name="serving")
 def _serving():
     return serving
+
+
+@pytest.fixture
+def platform(tmp_path, monkeypatch):
+    """A whole platform whose workers are small programs, with the base model `small`."""
+    folders = [str(UNIT / name / "programs") for name in ("services", "clusters")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
+    with Platform(Settings(home=tmp_path / "home", threads=1), WORKERS) as opened:
+        opened.base_models.pull(write_model_files(tmp_path / "small"))
+        yield opened
 
 
 @pytest.fixture

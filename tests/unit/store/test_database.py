@@ -34,6 +34,23 @@ def test_the_newest_revision_is_the_one_the_code_expects() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [migrate.NEWEST]
 
 
+def test_what_is_there_stays_when_the_schema_becomes_newer_and_older(tmp_path: Path) -> None:
+    database = Database(tmp_path / "old.db")
+    job = "INSERT INTO tuning_jobs VALUES ('j', 'succeeded', 'd', '2026-01-01', '{}')"
+    model = "INSERT INTO custom_models VALUES ('m', 'red', 1, 'active', 'b', 'j', 'a', '2026-01-01', '{}')"
+    with database.write() as connection:
+        migrate.run(connection, "0001")
+        for statement in (job, model):
+            connection.execute(text(statement))
+    for target in (migrate.NEWEST, "0001"):
+        with database.write() as connection:
+            migrate.run(connection, target)
+        with database.read() as connection:
+            assert connection.execute(text("SELECT id FROM custom_models")).scalar() == "m"
+            assert migrate.revision(connection) == target
+    database.close()
+
+
 def test_readers_and_writers_do_not_wait_for_each_other_and_references_are_checked(database: Database) -> None:
     with database.read() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"

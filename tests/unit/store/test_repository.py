@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
@@ -34,6 +35,28 @@ def test_a_missing_key_is_told_with_the_nearest(repository: Repository) -> None:
     repository.insert(a_job("job_abcdef"))
     with pytest.raises(NotFound, match="job_abcdef"):
         repository.get(TuningJob, "job_abcdee")
+
+
+def test_pages_hold_every_record_once_in_either_order(repository: Repository) -> None:
+    moment = now()
+    # Some were made at the very same time.
+    times = [moment, moment, moment + timedelta(seconds=1), moment + timedelta(seconds=1), moment + timedelta(days=1)]
+    ids = [
+        repository.insert(a_job(f"job_{n}").model_copy(update={"created_at": time})).id for n, time in enumerate(times)
+    ]
+
+    def walked(*, is_oldest_first: bool) -> list[str]:
+        found: list[str] = []
+        while page := repository.page(
+            TuningJob, after=found[-1] if found else None, limit=2, is_oldest_first=is_oldest_first
+        ):
+            found += [job.id for job in page]
+        return found
+
+    assert walked(is_oldest_first=True) == ids
+    assert walked(is_oldest_first=False) == ids[::-1]
+    with pytest.raises(NotFound, match="job_9"):
+        repository.page(TuningJob, after="job_9", limit=2)
 
 
 def test_an_update_keeps_what_others_changed_meanwhile(repository: Repository) -> None:

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from fettle.api.openai import chat, completions, models
+from fettle.api.openai import chat, completions, files, models
 
 router = APIRouter()
-for part in (models, chat, completions):
+for part in (models, chat, completions, files):
     router.include_router(part.router)

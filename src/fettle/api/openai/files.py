@@ -1,0 +1,107 @@
+"""/v1/files: upload, list, read and delete files."""
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import FileResponse
+
+from fettle.api.backend import backend_of
+from fettle.api.forms import FILE_FIELD, Form, read_form
+from fettle.api.openai.ids import own, shown
+from fettle.api.openai.pages import page
+from fettle.errors import InvalidInput
+from fettle.services.files import Files
+from fettle.types.resources import FilePurpose, StoredFile
+
+router = APIRouter(prefix="/v1/files", tags=["OpenAI"])
+UPLOAD: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["purpose", FILE_FIELD],
+                    "properties": {
+                        "purpose": {"type": "string", "enum": ["fine-tune"]},
+                        FILE_FIELD: {"type": "string", "format": "binary"},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("", openapi_extra=UPLOAD)
+async def upload(request: Request) -> dict[str, Any]:
+    """Keep a file of examples."""
+    with _files(request).draft() as path:
+        form = await read_form(request, path, request.app.state.max_upload_bytes)
+        _check(form)
+        assert form.filename is not None, "a whole form has one"
+        return told(await asyncio.to_thread(_files(request).keep, path, form.filename[-255:], "fine-tune"))
+
+
+@router.get("")
+def list_files(
+    request: Request,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+    order: Literal["asc", "desc"] = "desc",
+    purpose: FilePurpose | None = None,
+) -> dict[str, Any]:
+    """The files, the newest first."""
+    begin, is_oldest_first = after and own("file", after), order == "asc"
+
+    def fetch(number: int) -> list[StoredFile]:
+        return _files(request).page(after=begin, limit=number, is_oldest_first=is_oldest_first, purpose=purpose)
+
+    return page(limit, fetch, told)
+
+
+@router.get("/{file_id}")
+def retrieve(file_id: str, request: Request) -> dict[str, Any]:
+    """One file."""
+    return told(_files(request).get(own("file", file_id)))
+
+
+@router.get("/{file_id}/content")
+def content(file_id: str, request: Request) -> FileResponse:
+    """What is in a file."""
+    file = _files(request).get(own("file", file_id))
+    is_table = file.purpose == "fine-tune-results"
+    return FileResponse(_files(request).path(file), media_type="text/csv" if is_table else "application/octet-stream")
+
+
+@router.delete("/{file_id}")
+def delete(file_id: str, request: Request) -> dict[str, Any]:
+    """Delete a file; jobs that were made of it keep their own copy."""
+    return {"id": shown(_files(request).delete(own("file", file_id)).id), "object": "file", "deleted": True}
+
+
+def told(file: StoredFile) -> dict[str, Any]:
+    """What clients are told of a file."""
+    return {
+        "id": shown(file.id),
+        "object": "file",
+        "bytes": file.size_bytes,
+        "created_at": int(file.created_at.timestamp()),
+        "filename": file.filename,
+        "purpose": file.purpose,
+        # A job says what is wrong with the rows: only there it is known what they are for.
+        "status": "processed",
+    }
+
+
+def _check(form: Form) -> None:
+    faults = [f"unknown field {name!r}" for name in form.fields.keys() - {"purpose"}]
+    if form.fields.get("purpose") != "fine-tune":
+        faults.append(f"'purpose' is {form.fields.get('purpose')!r}: 'fine-tune' was expected")
+    if faults:
+        raise InvalidInput("\n".join(sorted(faults)), hint="Leave out what is not known here.", param="purpose")
+
+
+def _files(request: Request) -> Files:
+    return backend_of(request).platform.files
