@@ -67,6 +67,8 @@ def _facts(report: "DataReport", base: str) -> dict[str, Any]:
         "examples": report.examples,
         "form": ", ".join(f"{name} ({count:,})" for name, count in sorted(report.formats.items())) or "none",
     }
+    if report.with_choices:
+        facts["with choices or preferences"] = report.with_choices
     if tokens := report.tokens:
         facts |= {
             f"tokens of {base}": tokens.total,

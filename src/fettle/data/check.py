@@ -75,7 +75,7 @@ class _Check:
     def __init__(self, path: Path | str, template: Template | None, context: int | None) -> None:
         self.path, self.template, self.context = Path(path), template, context
         self.faults, self.repeats, self.lengths = Faults(), Repeats(), Lengths()
-        self.num_rows, self.num_too_long = 0, 0
+        self.num_rows, self.num_too_long, self.num_with_choices = 0, 0, 0
         self.too_long: list[int] = []
         self.formats: Counter[str] = Counter()
         self.ignored: Counter[str] = Counter()
@@ -100,6 +100,7 @@ class _Check:
         self.repeats.add(example.line, row=_short_hash(row), prompt=_short_hash(prompt))
         self._hash.update(row + b"\n")
         self.formats[example.prompt_format] += 1
+        self.num_with_choices += bool(example.wrong)
         self.ignored.update(example.ignored)
         return []
 
@@ -120,6 +121,7 @@ class _Check:
             num_faults=self.faults.count,
             faults=tuple(map(str, self.faults.kept)),
             formats=dict(self.formats),
+            with_choices=self.num_with_choices,
             prompt_format="chat" if self.formats["chat"] and not self.formats["prompt"] else "prompt",
             ignored_fields=dict(self.ignored),
             tokens=self.lengths.summary(),

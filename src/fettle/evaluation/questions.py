@@ -9,11 +9,15 @@ from fettle.types.generation import Message
 
 
 class Question(NamedTuple):
-    """What a model is asked, and the answer that the file gives."""
+    """What a model is asked, and the answer that the file gives.
+
+    With `choices` it is not to write an answer but to choose one of these.
+    """
 
     line: int
     messages: tuple[Message, ...]
     expected: str
+    choices: tuple[str, ...] = ()
 
     @property
     def prompt(self) -> str:
@@ -24,7 +28,7 @@ class Question(NamedTuple):
 
 
 def read_questions(path: Path, *, limit: int | None = None) -> list[Question]:
-    """A question per row: its prompt with its completion, or a conversation with its last answer.
+    """A question per row: its prompt with its completion, a conversation with its last answer, or a choice.
 
     Raises:
         InvalidRows: some cannot be used.
@@ -38,4 +42,5 @@ def read_questions(path: Path, *, limit: int | None = None) -> list[Question]:
 
 def _question(example: Example) -> Question:
     messages = [{"role": turn.role, "content": turn.content} for turn in example.prompt]
-    return Question(example.line, tuple(Message.checked(message) for message in messages), example.answer)
+    choices = example.answers if example.wrong else ()
+    return Question(example.line, tuple(Message.checked(message) for message in messages), example.answer, choices)

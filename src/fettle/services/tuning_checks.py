@@ -22,7 +22,7 @@ def check_tuning(spec: TuningSpec, train: Path, validation: Path | None, base_mo
         lambda: _check_base(spec, base_models),
         lambda: _check_name(spec, base_models),
         lambda: _check_method(spec),
-        lambda: _check_data(train, validation),
+        lambda: _check_data(spec.method, train, validation),
     )
     faults = [fault for check in checks for fault in _faults(check)]
     if len(faults) == 1:
@@ -83,6 +83,17 @@ def _listed(record: type[Hyperparameters]) -> str:
     return ", ".join(record.model_fields)
 
 
-def _check_data(train: Path, validation: Path | None) -> None:
+def _check_data(method: str, train: Path, validation: Path | None) -> None:
     """Every row can be used."""
-    raise_if_bad(check_file(train, validation_path=validation))
+    report = check_file(train, validation_path=validation)
+    raise_if_bad(report)
+    if method not in METHODS or METHODS[method].objective != "preference":
+        return
+    for part in [report, *([report.validation] if report.validation else [])]:
+        if part.with_choices < part.examples:
+            raise InvalidInput(
+                f"{part.examples - part.with_choices:,} of {part.examples:,} rows of {part.path} have one answer only; "
+                f"{method} compares two",
+                hint="Write them as `prompt`, `chosen` and `rejected`.",
+                param="train",
+            )

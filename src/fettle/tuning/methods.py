@@ -19,6 +19,7 @@ from fettle.models.decoder import Decoder
 from fettle.models.loading import load_decoder, save_decoder
 from fettle.tuning.learner import Learner
 from fettle.tuning.objectives import OBJECTIVES, Loss, Objective
+from fettle.tuning.optimizers import OPTIMIZERS
 from fettle.types.tuning import Hyperparameters, TuningSpec
 
 
@@ -52,10 +53,7 @@ class Trainee(ABC):
 
     def learner(self, settings: Hyperparameters, rate: float) -> Learner:
         """The learner that the loop trains."""
-        values = list(self.parameters.values())
-        optimizer = torch.optim.AdamW(
-            values, lr=rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99), fused=True
-        )
+        optimizer = OPTIMIZERS[settings.optimizer](list(self.parameters.values()), rate, settings)
         return Learner(self.parameters, self.loss, self.objective.counts, [optimizer], self.train_mode)
 
     def arithmetic(self) -> AbstractContextManager[object]:

@@ -79,12 +79,23 @@ def load_material(plan: TuningPlan, objective: Objective, emit: Emit) -> Materia
     base, settings = Path(plan.base_path), plan.spec.hyperparameters
     encoder = _Encoder(objective, Template(Tokenizer.load(base)), read_config(base).max_positions, emit)
     train, held = _split(plan)
+    _tell_unused(train, plan.spec.method, emit)
     rows = encoder.rows(train, "training")
     if not len(rows):
         raise InvalidInput(f"no training row of {plan.train_path} fits the context of {encoder.context} tokens")
     validation = encoder.rows(held[: settings.max_validation_rows], "validation")
     is_chat = all(example.prompt_format == "chat" for example in train)
     return Material(rows, validation if len(validation) else None, "chat" if is_chat else "prompt")
+
+
+def _tell_unused(examples: Sequence[Example], method: str, emit: Emit) -> None:
+    count = sum(bool(example.wrong) for example in examples)
+    if count and METHODS[method].objective == "next_token":
+        others = " and ".join(name for name, other in METHODS.items() if other.objective != "next_token")
+        text = (
+            f"{count} of {len(examples)} rows have wrong answers too, which {method} does not learn from; {others} do"
+        )
+        emit(MessageEvent(level="warning", text=text, code="choices_unused"))
 
 
 def _split(plan: TuningPlan) -> tuple[list[Example], list[Example]]:

@@ -45,6 +45,7 @@ class DataReport(Record):
     num_faults: int
     faults: tuple[str, ...] = Field(default=(), description="the first 1,000, each with its line number")
     formats: dict[str, int] = Field(description="rows by form: prompt (with completion) or chat (messages)")
+    with_choices: int = Field(default=0, description="examples that have answers beside the right one")
     prompt_format: Literal["chat", "prompt"] = Field(
         description="prompt as soon as one row is a prompt with completion"
     )

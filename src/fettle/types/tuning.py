@@ -58,6 +58,9 @@ class Hyperparameters(Record):
     max_tokens_per_batch: int = Field(
         default=8192, ge=16, description="tokens computed at once; larger batches are accumulated"
     )
+    optimizer: Literal["adamw", "adafactor"] = Field(
+        default="adamw", description="how gradients become steps; T-Few was published with adafactor at 0.003"
+    )
     tfew: TFewLoss = TFewLoss()
     preference: PreferenceLoss = PreferenceLoss()
     dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="number type of the arithmetic")

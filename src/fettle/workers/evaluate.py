@@ -17,8 +17,9 @@ from fettle.evaluation.questions import Question, read_questions
 from fettle.evaluation.runner import Answer, evaluate
 from fettle.serving import Engine, EngineSettings
 from fettle.types.evaluation import EvaluationPlan, EvaluationReport
-from fettle.types.generation import GenerateChunk, GenerateRequest, SamplingParams
+from fettle.types.generation import GenerateRequest, SamplingParams
 from fettle.types.record import Record
+from fettle.workers.pending import SCORED, Chosen, Pending, Written
 from fettle.workers.prompts import Prompts
 
 log = logging.getLogger(__name__)
@@ -73,33 +74,38 @@ class Answering:
 
     def answers(self, questions: Sequence[Question]) -> Iterator[tuple[int, Answer]]:
         """Each question's place and answer, as they are finished."""
-        self._add_all(questions)
-        texts = [""] * len(questions)
+        pending = self._ask(questions)
         while self._engine.has_work:
             for chunk in self._engine.step():
-                place = int(chunk.request_id)
                 if chunk.error_code:
                     raise error_from({"code": chunk.error_code, "message": chunk.error})
-                texts[place] += chunk.text
-                if chunk.finish_reason is not None:
-                    yield place, _answer(texts[place], chunk)
+                place = int(chunk.request_id.partition(".")[0])
+                if (answer := pending[place].take(chunk)) is not None:
+                    yield place, answer
 
-    def _add_all(self, questions: Sequence[Question]) -> None:
+    def _ask(self, questions: Sequence[Question]) -> list[Pending]:
+        pending: list[Pending] = []
         faults = []
         for place, question in enumerate(questions):
-            request = GenerateRequest(model=ADAPTER, messages=question.messages, sampling=self._sampling)
+            asked = GenerateRequest(model=ADAPTER, messages=question.messages, sampling=self._sampling)
             try:
-                self._engine.add(
-                    str(place), self._prompts.tokenized(request, self._adapter), adapter=self._adapter, index=0
-                )
+                requests, waiting = self._requests(asked, question)
+                for number, request in enumerate(requests):
+                    self._engine.add(f"{place}.{number}", request, adapter=self._adapter)
+                pending.append(waiting)
             except FettleError as error:
                 faults.append(f"  line {question.line}: {error.message}")
         if faults:
             raise InvalidInput("\n".join([f"{len(faults)} rows cannot be asked:", *faults[:20]]))
+        return pending
 
-
-def _answer(text: str, last: GenerateChunk) -> Answer:
-    return Answer(text, last.prompt_tokens, last.completion_tokens, is_cut_off=last.finish_reason == "length")
+    def _requests(self, asked: GenerateRequest, question: Question) -> tuple[list[GenerateRequest], Pending]:
+        """What the engine is given for a question: its prompt, or its prompt with each of the choices."""
+        if not question.choices:
+            return [self._prompts.tokenized(asked, self._adapter)], Written()
+        asked = asked.model_copy(update={"sampling": SCORED})
+        answered = [self._prompts.answered(asked, self._adapter, choice) for choice in question.choices]
+        return [request for request, _ in answered], Chosen(question.choices, [size for _, size in answered])
 
 
 def _plain(event: Record) -> dict[str, object]:

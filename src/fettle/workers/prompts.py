@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from fettle.data.examples import Example
+from fettle.data.messages import Turn
 from fettle.data.template import Template
 from fettle.errors import InvalidInput, UnsupportedModel
 from fettle.models.tokenizer import Tokenizer
@@ -45,6 +47,19 @@ class Prompts:
         """
         tokens = self._checked(self._tokens(request, adapter))
         return request.model_copy(update={"token_ids": tokens, "text": None, "messages": None})
+
+    def answered(self, request: GenerateRequest, adapter: str | None, answer: str) -> tuple[GenerateRequest, int]:
+        """The request with an answer behind its messages, as training had it, and how many tokens the answer has.
+
+        Raises:
+            InvalidInput: as for `tokenized`, or there are no messages.
+        """
+        turns = [Turn(message.role, message.content) for message in request.messages or ()]
+        is_row = self._formats.get(adapter) == "prompt" and [turn.role for turn in turns] == ["user"]
+        said = Example(0, "prompt" if is_row else "chat", (*turns, Turn("assistant", answer, is_learned=True)))
+        encoded = self._template.encode(said)
+        tokens = self._checked(encoded.token_ids)
+        return request.model_copy(update={"token_ids": tokens, "messages": None}), sum(encoded.scored)
 
     def _tokens(self, request: GenerateRequest, adapter: str | None) -> list[int]:
         """Who tuned on rows of prompt and completion sends such prompts, and expects such completions."""

@@ -228,6 +228,13 @@ def test_all_faults_are_told_at_once(platform: Platform, tmp_path: Path) -> None
     assert platform.tuning_jobs.list() == []
 
 
+def test_preferences_need_rows_of_two_answers(platform: Platform, rows: Rows) -> None:
+    spec = TuningSpec(base="small", method="dpo", name="tickets")
+    with pytest.raises(InvalidInput, match="have one answer only; dpo compares two"):
+        platform.tuning_jobs.create(spec, rows("go"))
+    assert platform.tuning_jobs.list() == []
+
+
 @pytest.mark.parametrize("content", ["", "\n\n"])
 def test_a_file_without_rows_is_refused(platform: Platform, tmp_path: Path, content: str) -> None:
     empty = tmp_path / "empty.jsonl"

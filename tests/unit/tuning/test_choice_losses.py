@@ -178,6 +178,13 @@ def test_tfew_learns_to_choose(plan, rows):
     assert accuracies[-1] == 1.0 > accuracies[0]
 
 
+def test_tfew_learns_to_choose_with_the_published_optimizer(plan, rows):
+    events = []
+    settings = {"optimizer": "adafactor", "learning_rate": 0.1, "epochs": 12, "tfew": {"numerics": "repository"}}
+    tune(plan(method="tfew", **settings).model_copy(update={"train_path": str(rows)}), events.append)
+    assert [e for e in events if isinstance(e, EvaluationEvent)][-1].validation.choice_accuracy == 1.0
+
+
 def test_preferences_begin_at_a_coin_toss_and_are_learned(plan):
     events = []
     made_plan = plan(method="dpo", epochs=6, learning_rate=0.01, adapter={"dropout": 0.0})
