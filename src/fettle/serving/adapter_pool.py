@@ -85,6 +85,7 @@ class AdapterPool:
         if name in self._by_name:
             self.remove(name)
         adapter = self._by_name[name] = PooledAdapter(name, folder, next(self._numbers))
+        adapter.size_bytes = loaded.size_bytes
         if self._make_room(loaded.size_bytes):
             self._settle(adapter, loaded)
 
@@ -117,10 +118,10 @@ class AdapterPool:
             UnsupportedModel: it was evicted, and its files cannot be read any more.
         """
         if not adapter.is_resident:
-            loaded = self._load(adapter.folder)
-            if not self._make_room(loaded.size_bytes):
+            # Asked before it is read: who waits for room is asked in every step.
+            if not self._make_room(adapter.size_bytes):
                 return False
-            self._settle(adapter, loaded)
+            self._settle(adapter, self._load(adapter.folder))
         del self._resident[adapter]
         self._resident[adapter] = None
         adapter.num_users += 1
@@ -133,14 +134,18 @@ class AdapterPool:
             self._evict(adapter)
 
     def _make_room(self, size_bytes: int) -> bool:
+        """Evict until there is room; nobody, if those in use alone leave too little."""
+        in_use = sum(adapter.size_bytes for adapter in self._resident if adapter.num_users)
+        if in_use and in_use + size_bytes > self._max_bytes:
+            return False
         for adapter in [one for one in self._resident if not one.num_users]:
             if self.resident_bytes + size_bytes <= self._max_bytes:
                 break
             self._evict(adapter)
-        return not self._resident or self.resident_bytes + size_bytes <= self._max_bytes
+        return True
 
     def _settle(self, adapter: PooledAdapter, loaded: Adapter) -> None:
-        adapter.slot, adapter.size_bytes = self._bank.add(loaded), loaded.size_bytes
+        adapter.slot = self._bank.add(loaded)
         self._resident[adapter] = None
 
     def _evict(self, adapter: PooledAdapter) -> None:

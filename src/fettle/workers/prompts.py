@@ -8,7 +8,7 @@ from fettle.data.messages import Turn
 from fettle.data.template import Template
 from fettle.errors import InvalidInput, UnsupportedModel
 from fettle.models.tokenizer import Tokenizer
-from fettle.types.generation import GenerateRequest
+from fettle.types.generation import GenerateRequest, SamplingParams
 from fettle.types.resources import PromptFormat
 
 FACTS_FILE = "fettle.json"
@@ -46,7 +46,8 @@ class Prompts:
             InvalidInput: the prompt is empty, has unknown token ids, or the chat template refuses it.
         """
         tokens = self._checked(self._tokens(request, adapter))
-        return request.model_copy(update={"token_ids": tokens, "text": None, "messages": None})
+        sampling = self._ending(request.sampling)
+        return request.model_copy(update={"token_ids": tokens, "text": None, "messages": None, "sampling": sampling})
 
     def answered(self, request: GenerateRequest, adapter: str | None, answer: str) -> tuple[GenerateRequest, int]:
         """The request with an answer behind its messages, as training had it, and how many tokens the answer has.
@@ -60,6 +61,12 @@ class Prompts:
         encoded = self._template.encode(said)
         tokens = self._checked(encoded.token_ids)
         return request.model_copy(update={"token_ids": tokens, "messages": None}), sum(encoded.scored)
+
+    def _ending(self, sampling: SamplingParams) -> SamplingParams:
+        """With what ends an answer in this template: it need not be what the model's files call their last token."""
+        if sampling.ignore_eos:
+            return sampling
+        return sampling.model_copy(update={"stop_token_ids": (*sampling.stop_token_ids, *self._template.end_ids)})
 
     def _tokens(self, request: GenerateRequest, adapter: str | None) -> list[int]:
         """Who tuned on rows of prompt and completion sends such prompts, and expects such completions."""

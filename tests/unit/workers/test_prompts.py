@@ -5,7 +5,7 @@ import pytest
 from fettle.errors import InvalidInput, UnsupportedModel
 from fettle.models.tokenizer import Tokenizer
 from fettle.testing.tokenizers import tiny_tokenizer
-from fettle.types.generation import GenerateRequest, Message
+from fettle.types.generation import GenerateRequest, Message, SamplingParams
 from fettle.workers.prompts import FACTS_FILE, Prompts
 
 
@@ -51,6 +51,20 @@ def test_what_was_prepared_has_only_tokens_for_a_prompt(prompts):
     request = prompts.tokenized(GenerateRequest(model="m", messages=(Message(role="user", content="x"),)), None)
     assert request.token_ids
     assert request.messages is request.text is None
+
+
+def test_what_ends_an_answer_in_the_template_ends_it_in_serving_too(tmp_path):
+    """Many bases end a turn with another token than the one their files call the last."""
+    other = "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|endoftext|>' }}{% endfor %}"
+    folder = tiny_tokenizer(
+        tmp_path / "other", chat_template=other + "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    tokenizer = Tokenizer.load(folder)
+    asked = GenerateRequest(model="m", messages=(Message(role="user", content="x"),))
+    made = Prompts.load(folder).tokenized(asked, None)
+    assert set(tokenizer.encode("<|endoftext|>")) <= set(made.sampling.stop_token_ids)
+    ignoring = asked.model_copy(update={"sampling": SamplingParams(ignore_eos=True)})
+    assert Prompts.load(folder).tokenized(ignoring, None).sampling.stop_token_ids == ()
 
 
 @pytest.mark.parametrize("prompt", [{"text": ""}, {"token_ids": ()}, {"token_ids": (1, 99999)}, {"token_ids": (-1,)}])
