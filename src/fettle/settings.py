@@ -20,6 +20,7 @@ class Settings(BaseModel):
     host: str = Field(default="127.0.0.1", description="address that the server listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="port that the server listens on; 0 takes a free one")
     threads: int = Field(default=2, ge=1, le=1024, description="CPU threads per worker process")
+    max_tuning_jobs: int = Field(default=1, ge=1, le=64, description="tuning jobs that a server runs at once")
     dtype: str = Field(
         default="auto", pattern="^(auto|float32|bfloat16)$", description="number type that models are served in"
     )

@@ -1,5 +1,6 @@
 """The HTTP application: routes, who may call them, errors, and engines that live as long as it does."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -52,9 +53,10 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    engines = app.state.backend.platform.engines
-    await engines.start(app.state.preload)
+    platform = app.state.backend.platform
+    await platform.engines.start(app.state.preload)
+    await asyncio.to_thread(platform.supervisor.start)
     try:
         yield
     finally:
-        await engines.stop()
+        await asyncio.gather(platform.engines.stop(), asyncio.to_thread(platform.supervisor.stop))

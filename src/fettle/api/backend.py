@@ -10,6 +10,8 @@ from fastapi import Request
 from fettle.api.metrics import Meters, measured
 from fettle.errors import TooManyRequests, Unavailable
 from fettle.services.files import Files
+from fettle.services.supervisor import Supervisor
+from fettle.services.tuning_jobs import TuningJobs
 from fettle.types.generation import GenerateChunk, GenerateRequest
 from fettle.types.resources import BaseModelEntry, CustomModel
 
@@ -81,6 +83,14 @@ class Platform(Protocol):
     @property
     def files(self) -> Files:
         """What was uploaded."""
+
+    @property
+    def tuning_jobs(self) -> TuningJobs:
+        """What makes tuned models."""
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """What runs the jobs."""
 
 
 class Backend:

@@ -71,13 +71,26 @@ def if_free(folder: Path) -> Iterator[bool]:
         lock.close()
 
 
+def end_worker(folder: Path) -> None:
+    """End the worker that does what is in `folder`, with its children; whoever runs it is told by its end."""
+    holder = _holder(folder)
+    if holder and holder.worker:
+        end_group(holder.worker, _GRACE_SECONDS)
+
+
+def end_orphan(folder: Path) -> None:
+    """End the worker that does what is in `folder` if its runner was killed: nobody follows it any more."""
+    holder = _holder(folder)
+    if holder and not holder.runner.is_alive:
+        end_worker(folder)
+
+
 def _take(lock: FileLock, folder: Path, what: str) -> None:
     if lock.try_acquire():
         return
-    holder = _holder(folder)
-    if holder and not holder.runner.is_alive and holder.worker:
-        end_group(holder.worker, _GRACE_SECONDS)
+    end_orphan(folder)
     if not wait_until(lock.try_acquire, _PATIENCE_SECONDS):
+        holder = _holder(folder)
         pid = f" (process {holder.runner.pid})" if holder else ""
         raise Conflict(f"{what} is being run by another process{pid}", hint="Wait for it, or end that process first.")
 

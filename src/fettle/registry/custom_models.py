@@ -23,11 +23,13 @@ class CustomModels:
         return self._repository.find(CustomModel, state="active")
 
     def get(self, name: str) -> CustomModel:
-        """The version that `name` (newest) or `name:version` means.
+        """The version that `name` (newest), `name:version` or its alias means.
 
         Raises:
             NotFound: there is none; with the nearest name.
         """
+        if found := self._repository.find(CustomModel, alias=name, state="active"):
+            return found[0]
         set_name, colon, number = name.partition(":")
         siblings = self._repository.find(CustomModel, name=set_name, state="active")
         versions = {str(model.version): model for model in siblings}
@@ -73,6 +75,7 @@ class CustomModels:
                 dataset_hash=job.dataset_hash,
                 artifact=artifact.hash,
                 size_bytes=staged.size_bytes,
+                alias=job.order.alias,
                 metrics=metrics,
                 created_at=now(),
             )
@@ -82,7 +85,7 @@ class CustomModels:
         """Make it active, and its job succeeded, at the same moment."""
         with self._repository.write() as records:
             active = records.move(CustomModel, model.id, "active")
-            records.move(TuningJob, model.job_id, "succeeded", model_id=model.id, pid=None, error="")
+            records.move(TuningJob, model.job_id, "succeeded", model_id=model.id, pid=None, error="", finished_at=now())
         return active
 
     def delete(self, name: str) -> CustomModel:

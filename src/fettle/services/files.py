@@ -8,7 +8,7 @@ from fettle.store.artifacts import ArtifactStore
 from fettle.store.events import EventLog
 from fettle.store.repository import Artifact, Records, Repository
 from fettle.types.ids import new_id, now
-from fettle.types.resources import FilePurpose, StoredFile
+from fettle.types.resources import FilePurpose, StoredFile, TuningJob
 
 #: What every file is called in its artifact: no name that somebody gave ever reaches the file system.
 CONTENT = "content"
@@ -31,8 +31,8 @@ class Files:
         with self._artifacts.draft() as path:
             yield path
 
-    def keep(self, draft: Path, filename: str, purpose: FilePurpose) -> StoredFile:
-        """Keep what was written at `draft`.
+    def keep(self, draft: Path, filename: str, purpose: FilePurpose, *, job_id: str | None = None) -> StoredFile:
+        """Keep what was written at `draft`; as the results of a job, if one is named, at the same moment.
 
         Raises:
             StorageFailed: the disk is full; nothing is recorded.
@@ -49,6 +49,8 @@ class Files:
                     created_at=now(),
                 )
             )
+            if job_id:
+                records.update(records.get(TuningJob, job_id), results_file=file.id)
         self._events.append(file.id, "created", filename=filename, purpose=purpose)
         return file
 

@@ -9,6 +9,7 @@ from fettle.services.custom_models import CustomModels
 from fettle.services.engines import Engines
 from fettle.services.evaluations import Evaluations
 from fettle.services.files import Files
+from fettle.services.supervisor import Supervisor
 from fettle.services.tuning_jobs import TuningJobs
 from fettle.settings import Settings
 from fettle.store.artifacts import ArtifactStore
@@ -54,8 +55,9 @@ class Platform:
         self.base_models = BaseModels(bases, customs, self.events, home)
         self.custom_models = CustomModels(customs, bases, repository, self.events, home)
         self.tuning_jobs = TuningJobs(
-            repository, artifacts, self.events, bases, self.custom_models, settings, workers.tune
+            repository, artifacts, self.events, bases, self.custom_models, self.files, settings, workers.tune
         )
+        self.supervisor = Supervisor(self.tuning_jobs, settings.max_tuning_jobs)
         self.evaluations = Evaluations(self.base_models, self.custom_models, settings, workers.evaluate)
         self.engines = Engines(self.base_models, self.custom_models, settings, workers.engine)
         self.tuning_jobs.recover()
@@ -71,5 +73,6 @@ class Platform:
 
     def close(self) -> None:
         """End what still runs and let go of the database."""
+        self.supervisor.stop()
         self.engines.kill()
         self._database.close()

@@ -2,29 +2,35 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
 from fettle.adapters.methods import METHODS
-from fettle.clusters.lease import Lease, if_free, leased
+from fettle.clusters.lease import Lease, end_orphan, end_worker, if_free, leased
 from fettle.clusters.local import start_worker
+from fettle.clusters.processes import wait_until
 from fettle.errors import Conflict, FettleError, StorageFailed, WorkerDied
 from fettle.registry.base_models import BaseModels
 from fettle.services.custom_models import CustomModels
+from fettle.services.files import Files
+from fettle.services.training_metrics import training_csv
 from fettle.services.tuning_checks import check_tuning
 from fettle.settings import Settings
 from fettle.store.artifacts import ArtifactStore
 from fettle.store.events import Event, EventLog
 from fettle.store.repository import Repository
 from fettle.types.ids import new_id, now
-from fettle.types.resources import CustomModel, TuningJob
+from fettle.types.lifecycle import check_move
+from fettle.types.resources import CustomModel, JobState, Order, TuningJob
 from fettle.types.tuning import TuningEvent, TuningPlan, TuningResult, TuningSpec
 
 #: Written last by the tuner: a folder that has it is whole.
 ABOUT_FILE = "fettle.json"
+_NOTE_SECONDS = 10.0
 OnEvent = Callable[[TuningEvent], None]
 _event: TypeAdapter[TuningEvent] = TypeAdapter(Annotated[TuningEvent, Field(discriminator="type")])
 
@@ -42,18 +48,27 @@ class TuningJobs:
         events: EventLog,
         base_models: BaseModels,
         custom_models: CustomModels,
+        files: Files,
         settings: Settings,
         module: str,
     ) -> None:
         """The jobs in `repository`; `module` is the worker that does them."""
         self._repository, self._artifacts, self._events = repository, artifacts, events
         self._base_models, self._custom_models, self._settings = base_models, custom_models, settings
-        self._module = module
+        self._files, self._module = files, module
 
-    def create(self, spec: TuningSpec, train_path: Path, validation_path: Path | None = None) -> TuningJob:
+    def create(
+        self, spec: TuningSpec, train_path: Path, validation_path: Path | None = None, order: Order | None = None
+    ) -> TuningJob:
         """Check everything and record a queued job.
 
         Its data are copied and the method's defaults written into its spec, so it can be run and repeated at any time.
+
+        Args:
+            spec: what to do.
+            train_path: the rows.
+            validation_path: held-out rows; without them, some of the others are held out.
+            order: who ordered it and how; the server runs such a job, any other is run by who made it.
 
         Raises:
             FettleError: with all that is wrong with spec and data; nothing is recorded.
@@ -64,17 +79,34 @@ class TuningJobs:
         files = {f"{part}{''.join(path.suffixes[-2:])}": path for part, path in names.items()}
         artifact = self._artifacts.add(files)
         paths = {f"{name.partition('.')[0]}_path": str(self._artifacts.path(artifact.hash) / name) for name in files}
-        job = self._repository.insert(
-            TuningJob.model_validate(
-                {"id": new_id("job"), "spec": spec, "dataset_hash": artifact.hash, "created_at": now(), **paths}
-            )
-        )
+        about = {"spec": spec, "dataset_hash": artifact.hash, **paths}
+        about |= {"order": order, "is_supervised": True} if order else {}
+        job = self._repository.insert(TuningJob.model_validate({"id": new_id("job"), "created_at": now(), **about}))
         self._events.append(job.id, "created", name=spec.name, base=spec.base, method=spec.method)
         return job
 
     def list(self) -> list[TuningJob]:
         """All jobs, oldest first."""
         return self._repository.find(TuningJob)
+
+    def page(
+        self, *, after: str | None = None, limit: int, within: Mapping[tuple[str, ...], str] | None = None
+    ) -> Sequence[TuningJob]:
+        """At most `limit` jobs, the newest first, from the one behind the job with the id `after`.
+
+        Args:
+            after: where the page begins; None begins at the newest.
+            limit: jobs at most.
+            within: texts that the jobs' records must hold, by their path, e.g. ("order", "suffix").
+
+        Raises:
+            NotFound: there is no job `after`.
+        """
+        return self._repository.page(TuningJob, after=after, limit=limit, within=within)
+
+    def waiting(self) -> Sequence[TuningJob]:
+        """The queued jobs that the server runs, oldest first."""
+        return [job for job in self._repository.find(TuningJob, state="queued") if job.is_supervised]
 
     def get(self, job_id: str) -> TuningJob:
         """The job with this id.
@@ -88,8 +120,13 @@ class TuningJobs:
         """What a job has told so far, in order, from after the event with id `after`."""
         return self._events.of(self.get(job_id).id, after=after)
 
-    def run(self, job_id: str, on_event: OnEvent = lambda _: None) -> CustomModel:
+    def run(self, job_id: str, on_event: OnEvent = lambda _: None, *, is_from_queue: bool = False) -> CustomModel:
         """Run a job to its end, from its last checkpoint if it has one; the custom model that it made.
+
+        Args:
+            job_id: which.
+            on_event: called with everything that it tells.
+            is_from_queue: run it only if it is queued (still: it may have been cancelled meanwhile).
 
         Raises:
             Conflict: it has succeeded already, or another process runs it.
@@ -97,7 +134,7 @@ class TuningJobs:
         """
         self.get(job_id)
         with leased(self.folder(job_id), f"the tuning job {job_id!r}") as lease:
-            job = self._repository.move(TuningJob, job_id, "running", error="")
+            job = self._begin(job_id, is_from_queue=is_from_queue)
             try:
                 return self._register(self._trained(job, lease, on_event))
             except BaseException as error:
@@ -114,16 +151,82 @@ class TuningJobs:
             raise Conflict(f"the tuning job {job_id!r} was never begun", hint="Run it.", param="job")
         return self.run(job_id, on_event)
 
-    def recover(self) -> None:
-        """Mark the jobs as failed that are recorded as running, and whose process is gone."""
+    def stop(self, job_id: str, state: JobState) -> TuningJob:
+        """Have a job become paused or cancelled; when it runs, its worker is ended first, whoever runs it.
+
+        Raises:
+            Conflict: it cannot become that (any more).
+        """
+        with self._repository.write() as records:
+            job = records.get(TuningJob, job_id)
+            check_move("job", job_id, job.state, state)
+            if job.state == "running":
+                records.update(job, wanted=state)
+            else:
+                records.move(TuningJob, job_id, state, finished_at=_end_of(state))
+        if job.state == "running":
+            self._end_worker(job_id)
+        else:
+            self._events.append(job_id, state)
+        return self.get(job_id)
+
+    def put_back(self, job_id: str) -> None:
+        """End the worker of a job that runs; it is queued then, unless somebody wanted it to end."""
+        with self._repository.write() as records:
+            job = records.get(TuningJob, job_id)
+            if job.state == "running":
+                records.update(job, wanted=job.wanted or "queued")
+        if job.state == "running":
+            end_worker(self.folder(job_id))
+
+    def queue(self, job_id: str) -> TuningJob:
+        """Have the server run a job that was not finished; it goes on from its last checkpoint.
+
+        Raises:
+            Conflict: it has succeeded, runs, or is queued already.
+        """
+        job = self._repository.move(TuningJob, job_id, "queued", is_supervised=True, error="", finished_at=None)
+        self._events.append(job_id, "queued")
+        return job
+
+    def recover(self, *, ends_orphans: bool = False) -> None:
+        """Bring the jobs that are recorded as running, and whose process is gone, in line: failed, or queued again.
+
+        Args:
+            ends_orphans: end also what still works for a runner that was killed, of jobs that the server runs.
+        """
         for job in self._repository.find(TuningJob, state="running"):
-            with if_free(self.folder(job.id)) as is_free:
-                if is_free and self.get(job.id).state == "running":
-                    self._record_end(job.id, WorkerDied("its process was killed", hint=_how_to_go_on(job.id)))
+            if ends_orphans and job.is_supervised:
+                end_orphan(self.folder(job.id))
+            self._is_over(job.id)
 
     def folder(self, job_id: str) -> Path:
         """Where a job keeps its checkpoints until it has succeeded."""
         return self._settings.home / "jobs" / job_id
+
+    def _begin(self, job_id: str, *, is_from_queue: bool) -> TuningJob:
+        with self._repository.write() as records:
+            state = records.get(TuningJob, job_id).state
+            if is_from_queue and state != "queued":
+                raise Conflict(f"the tuning job {job_id!r} is {state}, not queued", param="job")
+            job = records.move(TuningJob, job_id, "running", error="", wanted=None, finished_at=None)
+        self._events.append(job_id, "running")
+        return job
+
+    def _end_worker(self, job_id: str) -> None:
+        """End the worker, and wait until whoever runs the job has taken note."""
+        end_worker(self.folder(job_id))
+        wait_until(lambda: self._is_over(job_id), _NOTE_SECONDS)
+
+    def _is_over(self, job_id: str) -> bool:
+        """Whether a job does not run (any more); if nobody runs it though it is recorded so, this is put right."""
+        with if_free(self.folder(job_id)) as is_free:
+            job = self.get(job_id)
+            if is_free and job.state == "running":
+                error = WorkerDied("its process was killed", hint=_how_to_go_on(job_id))
+                self._record_end(job_id, error, goes_on=job.is_supervised)
+                return True
+        return job.state != "running"
 
     def _trained(self, job: TuningJob, lease: Lease, on_event: OnEvent) -> TuningJob:
         """The job with its result; its output folder is whole."""
@@ -143,7 +246,9 @@ class TuningJobs:
             self._module, self._plan(job), folder, log_path=log_path, threads=threads, pass_fds=[lease.fd]
         ) as worker:
             lease.lend(worker.identity)
-            self._repository.update(job, pid=worker.pid)
+            # After `lend`: whoever wants it to end from now on finds the worker.
+            if self._repository.update(job, pid=worker.pid).wanted:
+                raise WorkerDied("it was ended before it began")
             return TuningResult.model_validate(worker.result(lambda event: self._follow(job, event, on_event)))
 
     def _follow(self, job: TuningJob, told: dict[str, Any], on_event: OnEvent) -> None:
@@ -167,6 +272,8 @@ class TuningJobs:
         folder = self.folder(job.id)
         about = json.loads((folder / "output" / ABOUT_FILE).read_text(encoding="utf-8"))
         assert job.result is not None, "a job is registered once it is trained"
+        if job.is_supervised and not job.results_file:
+            self._keep_results(job)
         model = self._custom_models.register(
             job,
             folder / "output",
@@ -178,15 +285,32 @@ class TuningJobs:
             shutil.rmtree(folder / name, ignore_errors=True)
         return model
 
-    def _record_end(self, job_id: str, error: BaseException) -> None:
-        if isinstance(error, FettleError):
-            state, told = "failed", str(error)
-        elif isinstance(error, Exception):
-            state, told = "failed", f"{type(error).__name__}: {error}"
-        else:
-            state, told = "cancelled", f"interrupted. {_how_to_go_on(job_id)}"
-        self._repository.move(TuningJob, job_id, state, error=told, pid=None)
+    def _keep_results(self, job: TuningJob) -> None:
+        """Keep the table of its steps as a file."""
+        with self._files.draft() as path:
+            path.write_text(training_csv(self._events.of(job.id, types=("step", "evaluation"))), encoding="utf-8")
+            self._files.keep(path, "step_metrics.csv", "fine-tune-results", job_id=job.id)
+
+    def _record_end(self, job_id: str, error: BaseException, *, goes_on: bool = False) -> None:
+        state, told = _ended(job_id, error)
+        with self._repository.write() as records:
+            wanted = records.get(TuningJob, job_id).wanted or ("queued" if goes_on else None)
+            state, told = (wanted, "") if wanted else (state, told)
+            records.move(TuningJob, job_id, state, error=told, pid=None, wanted=None, finished_at=_end_of(state))
         self._events.append(job_id, state, error=told)
+
+
+def _ended(job_id: str, error: BaseException) -> tuple[JobState, str]:
+    if isinstance(error, FettleError):
+        return "failed", str(error)
+    if isinstance(error, Exception):
+        return "failed", f"{type(error).__name__}: {error}"
+    return "cancelled", f"interrupted. {_how_to_go_on(job_id)}"
+
+
+def _end_of(state: JobState) -> datetime | None:
+    """When a job ended that becomes this; None for one that goes on some day."""
+    return now() if state in ("failed", "cancelled") else None
 
 
 def with_defaults(spec: TuningSpec) -> TuningSpec:

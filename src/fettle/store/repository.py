@@ -83,7 +83,7 @@ class Records:
         after: str | None = None,
         limit: int,
         is_oldest_first: bool = False,
-        metadata: Mapping[str, str] | None = None,
+        within: Mapping[tuple[str, ...], str] | None = None,
         **equal: Any,
     ) -> list[R]:
         """At most `limit` of the records whose columns have these values.
@@ -93,7 +93,7 @@ class Records:
             after: key of the record behind which the page begins; None begins at the first.
             limit: records at most.
             is_oldest_first: else the newest come first.
-            metadata: what the records' own `metadata` must hold.
+            within: texts that the records must hold deeper inside, by their path.
             **equal: columns and their values.
 
         Raises:
@@ -102,8 +102,8 @@ class Records:
         table = STORED[kind].table
         place = tuple_(table.c.created_at, table.c[STORED[kind].key])
         query = select(table).filter_by(**equal)
-        for name, value in (metadata or {}).items():
-            query = query.where(table.c.body["metadata"][name].as_string() == value)
+        for path, value in (within or {}).items():
+            query = query.where(table.c.body[path].as_string() == value)
         if after is not None:
             last = tuple_(self.get(kind, after).created_at, after, types=(tables.Moment(), String()))  # type: ignore[attr-defined]
             query = query.where(place > last if is_oldest_first else place < last)

@@ -145,6 +145,16 @@ def _logprob(token_id: int, token: str, num_top: int) -> TokenLogprob:
     return TokenLogprob(token_id=token_id, token=token, logprob=LOGPROB, top=top)
 
 
+class IdleSupervisor:
+    """A supervisor that has no jobs."""
+
+    def start(self) -> None:
+        """Nothing begins."""
+
+    def stop(self) -> None:
+        """Nothing ends."""
+
+
 class ScriptedPlatform:
     """A base model 'base', a custom model 'tickets' in two versions, and one whose name has a slash."""
 
@@ -155,6 +165,7 @@ class ScriptedPlatform:
         self.custom_models = Listed({model.full_name: model for model in customs})
         names = ("base", "org/base", "tickets", *(model.full_name for model in customs))
         self.engines = ScriptedEngines(dict.fromkeys(names, script))
+        self.supervisor = IdleSupervisor()
 
 
 def base_model(name: str) -> BaseModelEntry:

@@ -4,11 +4,12 @@ from fettle.errors import Conflict
 
 MOVES: dict[str, dict[str, tuple[str, ...]]] = {
     "job": {
-        "queued": ("running", "failed", "cancelled"),
-        # To running again: a job whose process was killed goes on from its checkpoint.
-        "running": ("running", "succeeded", "failed", "cancelled"),
-        "failed": ("running",),
-        "cancelled": ("running",),
+        "queued": ("running", "failed", "paused", "cancelled"),
+        # To running or queued again: a job whose process was ended or killed goes on from its checkpoint.
+        "running": ("running", "queued", "succeeded", "failed", "paused", "cancelled"),
+        "paused": ("running", "queued", "cancelled"),
+        "failed": ("running", "queued"),
+        "cancelled": ("running", "queued"),
         "succeeded": (),
     },
     "model": {

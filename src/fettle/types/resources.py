@@ -8,7 +8,7 @@ from pydantic import Field
 from fettle.types.record import Record
 from fettle.types.tuning import TuningResult, TuningSpec
 
-JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 ModelState = Literal["creating", "active", "failed", "deleted"]
 PromptFormat = Literal["chat", "prompt"]
 FilePurpose = Literal["fine-tune", "fine-tune-results"]
@@ -39,6 +39,17 @@ class StoredFile(Record):
     created_at: datetime
 
 
+class Order(Record):
+    """What was said of a job, beside its spec, when it was ordered over HTTP."""
+
+    train_file: str | None = Field(default=None, description="id of the uploaded file")
+    validation_file: str | None = None
+    suffix: str | None = None
+    alias: str | None = Field(default=None, description="another name for the custom model; no other has it")
+    method: dict[str, Any] = Field(default_factory=dict, description="as it was asked for")
+    metadata: dict[str, str] = Field(default_factory=dict, description="the client's own labels")
+
+
 class TuningJob(Record):
     """A tuning run: its spec, state and how it ended."""
 
@@ -52,7 +63,12 @@ class TuningJob(Record):
     pid: int | None = None
     error: str = ""
     result: TuningResult | None = None
+    results_file: str | None = Field(default=None, description="id of the table of its steps")
     model_id: str | None = None
+    order: Order = Order()
+    is_supervised: bool = Field(default=False, description="the server runs it; else whoever made it does")
+    wanted: JobState | None = Field(default=None, description="what it becomes when its worker ends before its work")
+    finished_at: datetime | None = None
 
 
 class CustomModel(Record):
