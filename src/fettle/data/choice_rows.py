@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import chain, pairwise
 from typing import NamedTuple
 
@@ -92,6 +93,12 @@ class ChoiceRows:
         bounds = self._starts[self._first_parts[index] : self._first_parts[index + 1] + 1]
         prefix, *answers = (self._tokens[start:end].tolist() for start, end in pairwise(bounds))
         return Alternatives(prefix, answers)
+
+    def key(self, index: int) -> bytes:
+        """A hash of the row's tokens and of where its parts begin."""
+        bounds = self._starts[self._first_parts[index] : self._first_parts[index + 1] + 1]
+        content = self._tokens[bounds[0] : bounds[-1]].astype(np.int32).tobytes()
+        return blake2b(content + np.diff(bounds).tobytes(), digest_size=16, person=b"choices").digest()
 
     def pack(self, rows: Sequence[int]) -> ChoiceBatch:
         """The rows with these indices, end to end in this order."""

@@ -1,7 +1,8 @@
 """Encoded rows in flat arrays, and the batches that a step is made of: no padding, the same on every machine."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -19,6 +20,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Entering:
+    """The residual stream in front of layer `layer`: float32, or the bits of bf16 as uint16."""
+
+    layer: int
+    stream: npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
 class Batch:
     """Rows laid end to end, T tokens in all, of which N are predicted with loss.
 
@@ -28,7 +37,7 @@ class Batch:
         lengths: tokens of each row; their sum is T.
         at: (N,) indices into `tokens`; what follows each of them is scored.
         targets: (N,) the ids that follow.
-        num_rows: number of rows.
+        entering: (T, C) the residual stream as it enters a layer, where the layers below need not be computed.
     """
 
     tokens: Ints
@@ -36,6 +45,7 @@ class Batch:
     lengths: list[int]
     at: Ints
     targets: Ints
+    entering: "Entering | None" = field(default=None, kw_only=True)
 
     @property
     def num_rows(self) -> int:
@@ -53,6 +63,10 @@ class Rows(Protocol):
     @property
     def lengths(self) -> Ints:
         """Tokens of each row."""
+        ...
+
+    def key(self, index: int) -> bytes:
+        """What a row's tokens and their layout are, as 16 bytes."""
         ...
 
     def pack(self, rows: Sequence[int]) -> Batch:
@@ -121,6 +135,11 @@ class EncodedRows:
         """One row, as it was encoded."""
         span = slice(self.offsets[index], self.offsets[index + 1])
         return Encoded(self.tokens[span].tolist(), self.scored[span].tolist())
+
+    def key(self, index: int) -> bytes:
+        """A hash of the row's tokens."""
+        span = slice(self.offsets[index], self.offsets[index + 1])
+        return blake2b(self.tokens[span].astype(np.int32).tobytes(), digest_size=16).digest()
 
     def pack(self, rows: Sequence[int]) -> Batch:
         """The rows with these indices, end to end in this order."""

@@ -97,12 +97,15 @@ class Trunk(nn.Module):
 
     def forward(self, tokens_T: Tensor, positions_T: Tensor, attention: Attention) -> Tensor:
         """The states before the head, (T, C)."""
-        x_TC = self.embed_tokens(tokens_T)
-        cos, sin = angles(positions_T, self.inverse_frequencies, x_TC.dtype)
-        for layer in self.layers:
-            x_TC = layer(x_TC, cos, sin, attention)
-        out: Tensor = self.norm(x_TC)
+        out: Tensor = self.norm(self.through(slice(None), self.embed_tokens(tokens_T), positions_T, attention))
         return out
+
+    def through(self, layers: slice, x_TC: Tensor, positions_T: Tensor, attention: Attention) -> Tensor:
+        """The residual stream behind some of the layers, (T, C)."""
+        cos, sin = angles(positions_T, self.inverse_frequencies, x_TC.dtype)
+        for layer in self.layers[layers]:
+            x_TC = layer(x_TC, cos, sin, attention)
+        return x_TC
 
 
 class Decoder(nn.Module):
@@ -128,6 +131,15 @@ class Decoder(nn.Module):
     def hidden(self, tokens_T: Tensor, positions_T: Tensor, attention: Attention) -> Tensor:
         """The states before the head, (T, C), for tokens at these positions of their own sequences."""
         out: Tensor = self.model(tokens_T, positions_T, attention)
+        return out
+
+    def below(self, cut: int, tokens_T: Tensor, positions_T: Tensor, attention: Attention) -> Tensor:
+        """The residual stream as it enters layer `cut`, (T, C)."""
+        return self.model.through(slice(cut), self.model.embed_tokens(tokens_T), positions_T, attention)
+
+    def above(self, cut: int, x_TC: Tensor, positions_T: Tensor, attention: Attention) -> Tensor:
+        """The states before the head, (T, C), from the stream that enters layer `cut`."""
+        out: Tensor = self.model.norm(self.model.through(slice(cut, None), x_TC, positions_T, attention))
         return out
 
     def head(self, states_NC: Tensor) -> Tensor:

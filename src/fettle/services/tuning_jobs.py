@@ -120,6 +120,19 @@ class TuningJobs:
         """What a job has told so far, in order, from after the event with id `after`."""
         return self._events.of(self.get(job_id).id, after=after)
 
+    def newest_events(
+        self, job_id: str, *, limit: int, before: int | None = None, types: tuple[str, ...] = ()
+    ) -> Sequence[Event]:
+        """At most `limit` of what a job has told (of all types unless some are named), the newest first.
+
+        Args:
+            job_id: which.
+            limit: events at most.
+            before: id of the event before which they begin; None begins at the newest.
+            types: of these only.
+        """
+        return self._events.newest(self.get(job_id).id, limit=limit, before=before, types=types)
+
     def run(self, job_id: str, on_event: OnEvent = lambda _: None, *, is_from_queue: bool = False) -> CustomModel:
         """Run a job to its end, from its last checkpoint if it has one; the custom model that it made.
 
@@ -265,6 +278,7 @@ class TuningJobs:
             validation_path=job.validation_path,
             work_path=str(folder / "work"),
             output_path=str(folder / "output"),
+            cache_path=str(self._settings.home / "cache" / "trunk"),
             threads=self._settings.threads,
         )
 
@@ -281,6 +295,7 @@ class TuningJobs:
             prompt_format=about["prompt_format"],
             metrics=job.result.model_dump(include={"train", "validation"}),
         )
+        self._events.append(job.id, "succeeded", model=model.alias or model.full_name)
         for name in ("work", "output"):
             shutil.rmtree(folder / name, ignore_errors=True)
         return model

@@ -5,12 +5,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fettle.adapters.adapter import Adapter, fresh
 from fettle.adapters.bank import BASE, AdapterBank
 from fettle.adapters.files import save_adapter
-from fettle.adapters.inject import choose, inject
+from fettle.adapters.inject import choose, inject, layer_number
 from fettle.adapters.kinds.base import AdapterConfig
 from fettle.adapters.methods import METHODS
 from fettle.data.packing import Batch
@@ -42,6 +42,15 @@ class Trainee(ABC):
     @abstractmethod
     def untuned(self, num_tokens: int) -> AbstractContextManager[object]:
         """Inside, a batch of this many tokens goes through the model as it was before."""
+
+    @property
+    @abstractmethod
+    def first_layer(self) -> int:
+        """The lowest layer that is trained: what those below it compute never changes."""
+
+    @abstractmethod
+    def release_below(self) -> None:
+        """Free the memory of the layers below `first_layer`, which are not computed any more."""
 
     @abstractmethod
     def train_mode(self, is_training: bool) -> None:
@@ -98,6 +107,16 @@ class AdapterTrainee(Trainee):
         """All tokens through the base's slot."""
         return self.bank.route([(BASE, num_tokens)])
 
+    @property
+    def first_layer(self) -> int:
+        """The lowest that has an adapted site."""
+        return min(layer_number(site) or 0 for site in self.adapter.sites)
+
+    def release_below(self) -> None:
+        """The adapter's files are all that is written, so nobody needs them."""
+        for layer in range(self.first_layer):
+            self.decoder.model.layers[layer] = nn.Identity()
+
     def train_mode(self, is_training: bool) -> None:
         """Switch the adapter's dropout."""
         self.bank.is_training = is_training
@@ -116,6 +135,7 @@ class FullTrainee(Trainee):
         last = last_layer(settings, self.decoder.config.num_layers)
         is_whole = settings.first_layer == 0 and last == self.decoder.config.num_layers - 1
         part = self.decoder if is_whole else self.decoder.model.layers[settings.first_layer : last + 1]
+        self._first_layer = 0 if is_whole else settings.first_layer
         chosen = {id(value) for value in part.parameters()}
         self._parameters = {n: p.requires_grad_() for n, p in self.decoder.named_parameters() if id(p) in chosen}
 
@@ -132,6 +152,14 @@ class FullTrainee(Trainee):
     def untuned(self, num_tokens: int) -> AbstractContextManager[object]:
         """There is no second copy of the weights to go back to."""
         raise InvalidInput("tuning all weights keeps no untuned model", hint="Tune an adapter.", param="method")
+
+    @property
+    def first_layer(self) -> int:
+        """As set; training all layers trains the embeddings below them too."""
+        return self._first_layer
+
+    def release_below(self) -> None:
+        """They are kept, for they are written too."""
 
     def train_mode(self, is_training: bool) -> None:
         """There is no dropout."""

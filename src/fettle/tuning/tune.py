@@ -20,23 +20,16 @@ from fettle.models.loading import read_config
 from fettle.models.tokenizer import Tokenizer
 from fettle.tuning.checkpoint import Checkpoints, write_whole
 from fettle.tuning.loop import Emit, Progress, Run
+from fettle.tuning.material import Material
 from fettle.tuning.methods import Trainee, trainee_for
 from fettle.tuning.objectives import Objective
 from fettle.tuning.schedule import linear_decay
+from fettle.tuning.trunk import above_trunk
 from fettle.types.resources import PromptFormat
 from fettle.types.tuning import MessageEvent, TuningPlan, TuningResult
 
 #: Beside the weights: what serving must know to treat a prompt as training did.
 ABOUT = "fettle.json"
-
-
-@dataclass(frozen=True)
-class Material:
-    """The rows of a run, as tokens."""
-
-    train: Rows
-    validation: Rows | None
-    prompt_format: PromptFormat
 
 
 def tune(plan: TuningPlan, emit: Emit) -> TuningResult:
@@ -50,11 +43,19 @@ def tune(plan: TuningPlan, emit: Emit) -> TuningResult:
     started = time.monotonic()
     torch.set_num_threads(plan.threads)
     spec, base = plan.spec, Path(plan.base_path)
-    settings = spec.hyperparameters
-    trainee = trainee_for(spec, base, dtype_for(settings.dtype))
-    material = load_material(plan, trainee.objective, emit)
-    run = Run(
-        learner=trainee.learner(settings, settings.learning_rate or METHODS[spec.method].learning_rate),
+    trainee = trainee_for(spec, base, dtype_for(spec.hyperparameters.dtype))
+    with above_trunk(load_material(plan, trainee.objective, emit), trainee, plan, emit) as material:
+        run = run_over(material, trainee, plan, emit)
+        progress = run.run()
+    write_output(Path(plan.output_path), trainee, base, spec.base, material.prompt_format)
+    return _result(run, progress, trainee, time.monotonic() - started)
+
+
+def run_over(material: Material, trainee: Trainee, plan: TuningPlan, emit: Emit) -> Run:
+    """The loop over this material, as the plan's settings say."""
+    settings = plan.spec.hyperparameters
+    return Run(
+        learner=trainee.learner(settings, settings.learning_rate or METHODS[plan.spec.method].learning_rate),
         rows=material.train,
         plan=lambda epoch: plan_epoch(
             len(material.train), batch_size=settings.batch_size, seed=settings.seed, epoch=epoch
@@ -65,9 +66,6 @@ def tune(plan: TuningPlan, emit: Emit) -> TuningResult:
         checkpoints=Checkpoints(Path(plan.work_path)),
         emit=emit,
     )
-    progress = run.run()
-    write_output(Path(plan.output_path), trainee, base, spec.base, material.prompt_format)
-    return _result(run, progress, trainee, time.monotonic() - started)
 
 
 def load_material(plan: TuningPlan, objective: Objective, emit: Emit) -> Material:

@@ -63,6 +63,12 @@ class Hyperparameters(Record):
     )
     tfew: TFewLoss = TFewLoss()
     preference: PreferenceLoss = PreferenceLoss()
+    trunk_cache_gib: float = Field(
+        default=4.0,
+        ge=0,
+        le=4096,
+        description="disk for what frozen lower layers make of rows, shared by all jobs; 0 computes it in every epoch",
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="number type of the arithmetic")
 
 
@@ -102,6 +108,7 @@ class TuningPlan(Record):
     validation_path: str | None = None
     work_path: str
     output_path: str
+    cache_path: str | None = Field(default=None, description="folder that jobs share; None keeps nothing for others")
     threads: int = 2
 
 

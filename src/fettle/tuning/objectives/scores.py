@@ -2,23 +2,17 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from fettle.data.choice_rows import ChoiceBatch
-from fettle.data.packing import Batch, Ints
-from fettle.models.attention import Attention, PackedAttention
+from fettle.data.packing import Batch
 from fettle.models.decoder import Decoder
-from fettle.models.prefix_attention import SharedPrefixAttention
+from fettle.tuning.forward import ROUND, hidden, padded
 
 #: Scored places whose logits exist at the same time: their memory is this times the vocabulary.
 CHUNK = 4096
-#: Batches are filled up to a multiple of this: matrix products are prepared once per shape, which costs more than
-#: the spare tokens do.
-ROUND = 128
 IGNORED = -100
 
 
@@ -34,25 +28,11 @@ def token_scores(decoder: Decoder, batch: Batch) -> Scores:
 
     The head runs in chunks that are computed again in the backward pass, so the logits of a whole batch never exist.
     """
-    device = decoder.lm_head.weight.device
-    spare, unscored = -len(batch.tokens) % ROUND, -len(batch.at) % ROUND
-    tokens, at = _padded(batch.tokens, spare, 0), _padded(batch.at, unscored, 0)
-    positions, targets = _padded(batch.positions, spare, 0), _padded(batch.targets, unscored, IGNORED)
-    attention = _attention(batch, decoder, device, len(tokens))
-    states = decoder.hidden(tokens.to(device), positions.to(device), attention).index_select(0, at.to(device))
-    nll, correct = _scored(decoder, states, targets.to(device))
+    unscored = -len(batch.at) % ROUND
+    at, targets = padded(batch.at, unscored, 0), padded(batch.targets, unscored, IGNORED)
+    states = hidden(decoder, batch)
+    nll, correct = _scored(decoder, states.index_select(0, at.to(states.device)), targets.to(states.device))
     return Scores(nll[: len(batch.at)], correct[: len(batch.at)])
-
-
-def _attention(batch: Batch, decoder: Decoder, device: torch.device, num_tokens: int) -> Attention:
-    windows = decoder.config.windows
-    if isinstance(batch, ChoiceBatch):
-        return SharedPrefixAttention(batch.prefixes, batch.answers, windows, device, num_tokens)
-    return PackedAttention(batch.lengths, windows, device, num_tokens)
-
-
-def _padded(values: Ints, count: int, fill: int) -> Tensor:
-    return torch.from_numpy(np.pad(values, (0, count), constant_values=fill))
 
 
 def _scored(decoder: Decoder, states_NC: Tensor, targets_N: Tensor) -> Scores:
