@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from fettle.adapters.kinds import KINDS
-from fettle.adapters.kinds.base import AdapterConfig, AdapterKind, Site, Start
+from fettle.adapters.kinds.base import AdapterConfig, AdapterKind, Site, Start, row_norms
 
 Params = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Adapter:
     """What makes a model custom.
 
@@ -53,15 +53,18 @@ class Adapter:
 def fresh(kind: str, config: AdapterConfig, sites: Iterable[Site], *, seed: int) -> Adapter:
     """An untrained adapter (float32, gradients on) that changes nothing yet."""
     generator = torch.Generator().manual_seed(seed)
-    starts = {site.name: KINDS[kind].starts(site, config) for site in sites}
-    params = {site: {n: _begin(s, generator) for n, s in named.items()} for site, named in starts.items()}
+    starts = {site: KINDS[kind].starts(site, config) for site in sites}
+    params = {site.name: {n: _begin(s, site, generator) for n, s in named.items()} for site, named in starts.items()}
     return Adapter(kind, config, params)
 
 
-def _begin(start: Start, generator: torch.Generator) -> Tensor:
+def _begin(start: Start, site: Site, generator: torch.Generator) -> Tensor:
     value = torch.full(start.shape, float(start.fill == "ones"))
     if start.fill == "uniform":
         value.uniform_(-start.bound, start.bound, generator=generator)
+    if start.fill == "norms":
+        assert site.weight is not None, "the sites of a model have weights"
+        value = row_norms(site.weight.detach().float())
     if not math.prod(start.shape):
         raise ValueError(f"an adapter parameter of shape {start.shape} is empty")
     return value.requires_grad_()

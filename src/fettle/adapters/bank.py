@@ -3,9 +3,10 @@
 Slot -1 is the base model.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -17,10 +18,32 @@ BASE = -1
 
 
 @dataclass(frozen=True)
+class Group:
+    """Slots of one form with about equally many tokens: their products are one batched product.
+
+    Attributes:
+        slots: in the order of the batch.
+        take: places of tokens, for every slot as many as the largest has; fillers repeat a slot's first token.
+        give: places of the tokens without fillers, in the same order.
+        kept: where in `take` those are; None if there are no fillers.
+    """
+
+    slots: tuple[int, ...]
+    take: Tensor
+    give: Tensor
+    kept: Tensor | None
+
+
+#: Every slot at a site, with what must be equal for two to be computed as one.
+Forms = tuple[tuple[int, Hashable], ...]
+
+
+@dataclass(frozen=True)
 class Route:
     """The slots of a batch's tokens, as runs of (slot, number of tokens) in their order."""
 
     runs: tuple[tuple[int, int], ...]
+    _planned: dict[Forms, list[Group]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def only(self) -> int | None:
@@ -35,10 +58,34 @@ class Route:
         return torch.tensor(slots).repeat_interleave(torch.tensor(counts))
 
     @cached_property
-    def segments(self) -> tuple[tuple[int, Tensor], ...]:
-        """For each slot in the batch but the base's, the places of its tokens."""
-        used = sorted({slot for slot, count in self.runs if count and slot != BASE})
-        return tuple((slot, (self.slots_T == slot).nonzero().squeeze(1)) for slot in used)
+    def places(self) -> dict[int, list[int]]:
+        """For each slot in the batch the places of its tokens."""
+        places: dict[int, list[int]] = defaultdict(list)
+        start = 0
+        for slot, count in self.runs:
+            if count:
+                places[slot].extend(range(start, start + count))
+            start += count
+        return dict(places)
+
+    def groups(self, forms: Forms) -> list[Group]:
+        """The batch's slots that are in `forms`, so that few products compute them; planned once for all sites."""
+        if forms not in self._planned:
+            alike: dict[Hashable, list[int]] = defaultdict(list)
+            for slot, form in forms:
+                if slot in self.places:
+                    # Counts of as many binary digits: fillers never double a group.
+                    alike[form, len(self.places[slot]).bit_length()].append(slot)
+            self._planned[forms] = [self._group(tuple(slots)) for slots in alike.values()]
+        return self._planned[forms]
+
+    def _group(self, slots: tuple[int, ...]) -> Group:
+        rows = [self.places[slot] for slot in slots]
+        longest = max(len(row) for row in rows)
+        take = [place for row in rows for place in row + row[:1] * (longest - len(row))]
+        kept = [i * longest + j for i, row in enumerate(rows) for j in range(len(row))]
+        give = torch.tensor([place for row in rows for place in row])
+        return Group(slots, torch.tensor(take), give, None if len(kept) == len(take) else torch.tensor(kept))
 
 
 _BASE_ROUTE = Route(((BASE, 1),))

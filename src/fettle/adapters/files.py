@@ -1,5 +1,7 @@
 """Adapters as files in PEFT's format: what is trained here loads in `peft`, and the other way round.
 
+Bottleneck adapters are written in the same way, but `peft` has no such type.
+
 A folder holds adapter_config.json and adapter_model.safetensors.
 """
 
@@ -16,9 +18,10 @@ from torch import Tensor
 from fettle.adapters.adapter import Adapter, Params
 from fettle.adapters.inject import layer_number
 from fettle.adapters.kinds import KINDS
+from fettle.adapters.kinds.bottleneck import BottleneckConfig
 from fettle.adapters.kinds.ia3 import IA3Config
 from fettle.adapters.kinds.lora import LoRAConfig
-from fettle.errors import UnsupportedModel
+from fettle.errors import InvalidInput, UnsupportedModel
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
@@ -26,11 +29,11 @@ _PREFIX = "base_model.model."
 
 @dataclass(frozen=True)
 class Format:
-    """How PEFT writes a kind.
+    """How a kind is written, as PEFT does where it knows it.
 
     Attributes:
         peft_type: its name there.
-        suffixes: end of a tensor's name -> our parameter name.
+        suffixes: our parameter name -> end of the tensor's name.
         write: our settings -> the fields of adapter_config.json.
         read: the fields and the tensors' sites -> our settings.
         layers: the adapter -> the fields that say which layers it is on.
@@ -51,22 +54,24 @@ def _write_lora(config: LoRAConfig) -> dict[str, Any]:
         "lora_alpha": config.alpha,
         "lora_dropout": config.dropout,
         "use_rslora": config.rank_stabilized,
+        "use_dora": config.dora,
         "bias": "none",
         "fan_in_fan_out": False,
     }
 
 
-def _lora_layers(adapter: Adapter) -> dict[str, Any]:
+def _layers(adapter: Adapter) -> dict[str, Any]:
     layers = sorted({number for site in adapter.sites if (number := layer_number(site)) is not None})
     return {"layers_to_transform": layers, "layers_pattern": "layers"} if layers else {}
 
 
 def _read_lora(fields: dict[str, Any], leaves: tuple[str, ...]) -> dict[str, Any]:
     return {
-        "rank": fields["r"],
-        "alpha": fields["lora_alpha"],
+        "rank": fields.get("r"),
+        "alpha": fields.get("lora_alpha"),
         "dropout": fields.get("lora_dropout", 0.0),
         "rank_stabilized": fields.get("use_rslora", False),
+        "dora": fields.get("use_dora", False),
         "target_modules": leaves,
     }
 
@@ -88,9 +93,16 @@ def _read_ia3(fields: dict[str, Any], leaves: tuple[str, ...]) -> dict[str, Any]
     return {"target_modules": leaves, "feedforward_modules": tuple(leaf for leaf in leaves if leaf in inputs)}
 
 
+def _write_bottleneck(config: BottleneckConfig) -> dict[str, Any]:
+    return {"size": config.size, "activation": config.activation}
+
+
+def _read_bottleneck(fields: dict[str, Any], leaves: tuple[str, ...]) -> dict[str, Any]:
+    return {"size": fields.get("size"), "activation": fields.get("activation"), "target_modules": leaves}
+
+
 _LORA_REFUSED = {
     "bias": "none",
-    "use_dora": False,
     "fan_in_fan_out": False,
     "rank_pattern": {},
     "alpha_pattern": {},
@@ -99,14 +111,18 @@ _LORA_REFUSED = {
     "trainable_token_indices": None,
 }
 _IA3_REFUSED = {"fan_in_fan_out": False, "modules_to_save": None}
-_LORA_NAMES = {"lora_A.weight": "a", "lora_B.weight": "b"}
+_LORA_NAMES = {"a": "lora_A.weight", "b": "lora_B.weight", "m": "lora_magnitude_vector"}
+_IA3_NAMES = {"l_in": "ia3_l", "l_out": "ia3_l"}
+_BOTTLENECK_NAMES = {
+    "down": "bottleneck_down.weight",
+    "down_bias": "bottleneck_down.bias",
+    "up": "bottleneck_up.weight",
+    "up_bias": "bottleneck_up.bias",
+}
 FORMATS = {
-    "lora": Format(
-        "LORA", {"lora_A.weight": "a", "lora_B.weight": "b"}, _write_lora, _read_lora, _lora_layers, _LORA_REFUSED
-    ),
-    "ia3": Format(
-        "IA3", {"ia3_l": "l"}, _write_ia3, _read_ia3, _ia3_layers, {"fan_in_fan_out": False, "modules_to_save": None}
-    ),
+    "lora": Format("LORA", _LORA_NAMES, _write_lora, _read_lora, _layers, _LORA_REFUSED),
+    "ia3": Format("IA3", _IA3_NAMES, _write_ia3, _read_ia3, _ia3_layers, _IA3_REFUSED),
+    "bottleneck": Format("BOTTLENECK", _BOTTLENECK_NAMES, _write_bottleneck, _read_bottleneck, _layers, {}),
 }
 
 
@@ -148,7 +164,10 @@ def load_adapter(folder: Path) -> Adapter:
         raise UnsupportedModel(f"the adapter in {folder} uses what is not supported: {', '.join(wrong)}")
     raw = _from_peft(tensors, form, folder)
     leaves = tuple(sorted({site.rsplit(".", 1)[-1] for site in raw}))
-    config = KINDS[kind].config.checked(form.read(fields, leaves))
+    try:
+        config = KINDS[kind].config.checked(form.read(fields, leaves))
+    except InvalidInput as error:
+        raise UnsupportedModel(f"the settings in {folder / CONFIG} cannot be used: {error.message}") from error
     return Adapter(kind, config, {site: _named(kind, config, site, params) for site, params in raw.items()})
 
 
@@ -163,13 +182,12 @@ def _read_files(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _to_peft(adapter: Adapter) -> dict[str, Tensor]:
-    names = {ours: theirs for theirs, ours in FORMATS[adapter.kind].suffixes.items()}
-    out = {}
-    for site, params in adapter.sites.items():
-        for name, value in params.items():
-            suffix = names[name.split("_")[0]]
-            out[f"{_PREFIX}{site}.{suffix}"] = _vector_to_peft(name, value.detach()).contiguous()
-    return out
+    suffixes = FORMATS[adapter.kind].suffixes
+    return {
+        f"{_PREFIX}{site}.{suffixes[name]}": _vector_to_peft(name, value.detach()).contiguous()
+        for site, params in adapter.sites.items()
+        for name, value in params.items()
+    }
 
 
 def _vector_to_peft(name: str, value: Tensor) -> Tensor:
@@ -180,14 +198,15 @@ def _vector_to_peft(name: str, value: Tensor) -> Tensor:
 
 def _from_peft(tensors: dict[str, Tensor], form: Format, folder: Path) -> dict[str, Params]:
     sites: dict[str, Params] = {}
+    names = {theirs: ours for ours, theirs in form.suffixes.items()}
     strays = []
     for key, value in tensors.items():
-        suffix = next((s for s in form.suffixes if key.endswith("." + s)), None)
+        suffix = next((s for s in names if key.endswith("." + s)), None)
         if suffix is None or not key.startswith(_PREFIX):
             strays.append(key)
             continue
         site = key.removeprefix(_PREFIX).removesuffix("." + suffix)
-        sites.setdefault(site, {})[form.suffixes[suffix]] = value
+        sites.setdefault(site, {})[names[suffix]] = value
     if strays or not sites:
         raise UnsupportedModel(
             f"{folder / WEIGHTS} holds tensors that are not understood: {', '.join(strays[:5]) or 'none'}"
@@ -199,4 +218,5 @@ def _named(kind: str, config: Any, site: str, params: Params) -> Params:
     if kind != "ia3":
         return params
     name = "l_in" if site.rsplit(".", 1)[-1] in config.feedforward_modules else "l_out"
-    return {name: params["l"].flatten()}
+    (vector,) = params.values()
+    return {name: vector.flatten()}

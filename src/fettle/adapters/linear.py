@@ -1,11 +1,14 @@
 """The layer that trains and serves: a linear layer whose tokens each go through the adapter of their slot."""
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
+from fettle.adapters.adapter import Adapter
 from fettle.adapters.bank import BASE, AdapterBank
 from fettle.adapters.dropout import dropout
+from fettle.adapters.frozen import FrozenLinear
 from fettle.adapters.kernels import SiteTables, mixed
 from fettle.adapters.kinds.base import Layer, Site, keep
 
@@ -16,7 +19,8 @@ class AdaptedLinear(nn.Module):
     def __init__(self, base: nn.Linear, bank: AdapterBank, name: str) -> None:
         super().__init__()
         self.base, self.bank = base, bank
-        self.site = Site(name, base.in_features, base.out_features)
+        self.site = Site(name, base.in_features, base.out_features, base.weight)
+        self._beneath: WeakKeyDictionary[Adapter, FrozenLinear] = WeakKeyDictionary()
         self._tables: SiteTables | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,15 +39,21 @@ class AdaptedLinear(nn.Module):
             out: Tensor = self.base(x)
             return out
         drop = self._drop(adapter.maths.dropout(adapter.config))
-        result: Tensor = adapter.maths.forward(x, self.base, params, adapter.config, drop)
+        result: Tensor = adapter.maths.forward(x, self.beneath(adapter), params, adapter.config, drop)
         # Trained parameters are float32 beside a bf16 base: the stream keeps its own type.
         return result.to(x.dtype)
 
     def tables(self) -> SiteTables:
         """The site's parameters of all adapters, gathered anew when the bank has changed."""
         if self._tables is None or self._tables.version != self.bank.version:
-            self._tables = SiteTables.gather(self.site, self.bank)
+            self._tables = SiteTables.gather(self.site, self.bank, self.beneath)
         return self._tables
+
+    def beneath(self, adapter: Adapter) -> FrozenLinear:
+        """The base as the adapter's kind sees it."""
+        if adapter not in self._beneath:
+            self._beneath[adapter] = FrozenLinear(self.base, adapter)
+        return self._beneath[adapter]
 
     def _drop(self, share: float) -> Layer:
         if not (self.bank.is_training and share):

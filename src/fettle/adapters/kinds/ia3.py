@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import Field, model_validator
 
-from fettle.adapters.kinds.base import AdapterConfig, AdapterKind, Array, Layer, Site, Start, Terms, keep
+from fettle.adapters.kinds.base import AdapterConfig, AdapterKind, Array, Base, Layer, Site, Start, Terms, keep
 
 
 class IA3Config(AdapterConfig):
@@ -41,7 +41,7 @@ class IA3(AdapterKind[IA3Config]):
     def forward(
         self,
         x: Array,
-        base: Layer,
+        base: Base,
         p: Mapping[str, Array],
         config: IA3Config,
         drop: Layer = keep,
@@ -61,6 +61,6 @@ class IA3(AdapterKind[IA3Config]):
             return weight * p["l_in"][None, :], bias
         return weight * p["l_out"][:, None], None if bias is None else bias * p["l_out"]
 
-    def terms(self, p: Mapping[str, Array], config: IA3Config, site: Site) -> Terms:
+    def terms(self, p: Mapping[str, Array], config: IA3Config, base: Base) -> Terms:
         """The vector, on its side."""
         return Terms(s_in=p.get("l_in"), s_out=p.get("l_out"))
