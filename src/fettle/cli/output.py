@@ -44,7 +44,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 2, 0, 0))
     for place, column in enumerate(columns):
         numeric = bool(cells) and all(_is_number(row[place]) for row in cells)
-        table.add_column(column, justify="right" if numeric else "left")
+        # Names are to be typed again, so the first column is never cut short.
+        whole = max((len(_cell(row[0])) for row in cells), default=0) if place == 0 else None
+        table.add_column(column, justify="right" if numeric else "left", min_width=whole)
     for row in cells:
         table.add_row(*(_cell(value) for value in row))
     console().print(table)

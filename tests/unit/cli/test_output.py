@@ -27,6 +27,14 @@ def test_a_table_shows_every_cell_and_no_markup_is_read_in_them(capsys):
     assert "[/]" in shown
 
 
+def test_in_a_narrow_terminal_names_stay_whole(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    output.console.cache_clear()
+    output.print_table(["model", "size", "words"], [["a-rather-long-name:12", 1, "word " * 30]])
+    output.console.cache_clear()
+    assert "a-rather-long-name:12" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (13_400_000, "13.4 MB"), (5e12, "5.0 TB")]
 )
