@@ -41,15 +41,7 @@ def _faults(check: Callable[[], None]) -> Iterator[FettleError]:
 
 def _check_base(spec: TuningSpec, base_models: BaseModels) -> None:
     """The base exists and has the layers that are to be trained."""
-    num_layers = read_config(Path(base_models.get(spec.base).path)).num_layers
-    first, last = spec.hyperparameters.first_layer, spec.hyperparameters.last_layer
-    last = num_layers - 1 if last is None else last
-    if not first <= last < num_layers:
-        raise InvalidInput(
-            f"layers {first} to {last} are no range of {spec.base}",
-            hint=f"It has layers 0 to {num_layers - 1}.",
-            param="last_layer",
-        )
+    spec.hyperparameters.layers(read_config(Path(base_models.get(spec.base).path)).num_layers)
 
 
 def _check_name(spec: TuningSpec, base_models: BaseModels) -> None:

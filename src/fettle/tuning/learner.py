@@ -38,13 +38,23 @@ class Learner:
             group["lr"] = share * peak
         return float(self._peaks[0] * share)
 
+    @property
+    def peak_rate(self) -> float:
+        """The first group's rate where the schedule is at its peak."""
+        return self._peaks[0]
+
     def step(self, max_norm: float) -> float:
         """Clip the gradients, move the parameters, clear the gradients; returns the norm before clipping."""
         norm = torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), max_norm)
         for optimizer in self.optimizers:
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        self.clear_gradients()
         return float(norm)
+
+    def clear_gradients(self) -> None:
+        """Forget what was accumulated."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> State:
         """Values and optimizer state, to be saved."""

@@ -3,17 +3,18 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import zip_longest
-from typing import Any
+from dataclasses import asdict
+from typing import Literal
 
 import torch
 
 from fettle.data.packing import Batch, Rows, split_by_tokens
 from fettle.errors import TrainingFailed
 from fettle.tuning.checkpoint import Checkpoints
+from fettle.tuning.guards import GradientWatch
 from fettle.tuning.learner import Learner
-from fettle.tuning.objectives import Loss
+from fettle.tuning.memory import DoesNotFitError, fitting, peak_memory_bytes
+from fettle.tuning.progress import Progress, Tally
 from fettle.tuning.schedule import Schedule
 from fettle.types.tuning import EvaluationEvent, Hyperparameters, MessageEvent, Metrics, StepEvent, TuningEvent
 
@@ -22,69 +23,8 @@ Emit = Callable[[TuningEvent], None]
 Plan = Callable[[int], Sequence[Sequence[int]]]
 #: Every one of the first steps is logged, whatever the interval.
 FIRST_STEPS = 20
-
-
-@dataclass
-class Tally:
-    """The loss's terms with what they count, and accuracy, added up over batches."""
-
-    terms: list[float] = field(default_factory=list)
-    counts: list[int] = field(default_factory=list)
-    num_correct: int = 0
-    num_tokens: int = 0
-    num_ranked_first: int = 0
-    num_ranked: int = 0
-
-    @classmethod
-    def of(cls, loss: Loss, counts: Sequence[int]) -> "Tally":
-        """One batch's."""
-        right = loss.num_correct, loss.num_tokens, loss.num_ranked_first, loss.num_ranked
-        return cls(loss.terms.detach().tolist(), list(counts), *right)
-
-    def merge(self, other: "Tally") -> None:
-        """Count all that another has counted."""
-        self.terms = [a + b for a, b in zip_longest(self.terms, other.terms, fillvalue=0.0)]
-        self.counts = [a + b for a, b in zip_longest(self.counts, other.counts, fillvalue=0)]
-        self.num_correct += other.num_correct
-        self.num_tokens += other.num_tokens
-        self.num_ranked_first += other.num_ranked_first
-        self.num_ranked += other.num_ranked
-
-    @property
-    def loss(self) -> float:
-        """The sum of the terms' means."""
-        return sum(term / max(count, 1) for term, count in zip(self.terms, self.counts, strict=True))
-
-    def metrics(self) -> Metrics:
-        """Loss, and accuracy per token of the answers."""
-        return Metrics(
-            loss=self.loss,
-            token_accuracy=self.num_correct / max(self.num_tokens, 1),
-            num_tokens=self.num_tokens,
-            choice_accuracy=self.num_ranked_first / self.num_ranked if self.num_ranked else None,
-        )
-
-
-@dataclass
-class Progress:
-    """Where a run stands; with the learner's state and the random state this is the whole checkpoint."""
-
-    step: int = 0
-    trained_tokens: int = 0
-    best_loss: float = math.inf
-    best_step: int = 0
-    reference_loss: float = math.inf
-    num_without_improvement: int = 0
-    is_stopped: bool = False
-    since_evaluation: Tally = field(default_factory=Tally)
-    train: Tally = field(default_factory=Tally)
-    validation: Tally | None = None
-
-    @classmethod
-    def restored(cls, saved: dict[str, Any]) -> "Progress":
-        """The opposite of `dataclasses.asdict`."""
-        tallies = {name: Tally(**value) for name, value in saved.items() if isinstance(value, dict)}
-        return cls(**saved | tallies)
+#: Steps between checkpoints, where nothing is said of them.
+CHECKPOINT_INTERVAL = 100
 
 
 class Run:
@@ -120,6 +60,7 @@ class Run:
         self.steps_per_epoch = len(self._planned[1])
         self.total_steps = self.steps_per_epoch * settings.epochs
         self.progress = Progress()
+        self._gradients = GradientWatch(learner.parameters, emit)
         self.best: dict[str, torch.Tensor] | None = None
         self._started = (0.0, 0, 0)
 
@@ -127,7 +68,7 @@ class Run:
         """Train to the end or the early stop, and leave the best parameters in the learner.
 
         Raises:
-            TrainingFailed: the loss or a gradient is no number.
+            TrainingFailed: the loss exploded, it or a gradient is no number, or one row alone does not fit memory.
             StorageFailed: a checkpoint could not be written.
         """
         torch.manual_seed(self.settings.seed)
@@ -137,15 +78,31 @@ class Run:
             self._advance()
         if self.best is not None:
             self.learner.assign(self.best)
+            self._say(self._best_sentence(), "best")
         return self.progress
 
     def _advance(self) -> None:
         epoch, place = divmod(self.progress.step, self.steps_per_epoch)
         self._step(self._epoch_plan(epoch)[place])
-        if self._is_evaluation(place):
+        settings = self.settings
+        if self._is_due(place, settings.evaluation_interval, settings.evaluations_per_epoch or 1):
             self._evaluate()
-        if self.progress.step % self.settings.checkpoint_interval == 0 or self._is_over():
+        if self._is_due(place, self._checkpoint_interval, settings.checkpoints_per_epoch or 1):
             self._save()
+
+    @property
+    def _checkpoint_interval(self) -> int | None:
+        is_by_epoch = self.settings.checkpoints_per_epoch is not None
+        return None if is_by_epoch else self.settings.checkpoint_interval or CHECKPOINT_INTERVAL
+
+    def _is_due(self, place: int, interval: int | None, per_epoch: int) -> bool:
+        """Whether the step in this place of its epoch is followed by what is done so often; the last one always is."""
+        if self._is_over():
+            return True
+        if interval is not None:
+            return self.progress.step % interval == 0
+        parts = min(per_epoch, self.steps_per_epoch)
+        return place + 1 in {math.ceil(self.steps_per_epoch * part / parts) for part in range(1, parts + 1)}
 
     def _epoch_plan(self, epoch: int) -> Sequence[Sequence[int]]:
         if self._planned[0] != epoch:
@@ -158,10 +115,11 @@ class Run:
     def _step(self, rows: Sequence[int]) -> None:
         rate = self.learner.set_rate(self.schedule(self.progress.step, self.total_steps))
         self.learner.train_mode(True)
-        tally = self._accumulate(rows)
+        tally = self._fitted(lambda: self._accumulate(rows))
+        self._gradients.see(is_last_step=self.progress.step + 1 == self.total_steps)
         norm = self.learner.step(self.settings.max_gradient_norm)
         self.progress.step += 1
-        self._refuse_nonsense(tally.loss, norm)
+        self._refuse_divergence(tally.loss, rate, norm)
         self.progress.since_evaluation.merge(tally)
         self.progress.trained_tokens += int(self._lengths[list(rows)].sum())
         if self.progress.step <= FIRST_STEPS or self.progress.step % self.settings.log_interval == 0:
@@ -174,20 +132,57 @@ class Run:
         shares = [1 / max(sum(parts), 1) for parts in zip(*counts, strict=True)]
         tally = Tally()
         for piece, count in zip(pieces, counts, strict=True):
-            loss = self.learner.loss(piece)
-            torch.autograd.backward(loss.terms @ loss.terms.new_tensor(shares))
+            with fitting(piece):
+                loss = self.learner.loss(piece)
+                torch.autograd.backward(loss.terms @ loss.terms.new_tensor(shares))
             tally.merge(Tally.of(loss, count))
         return tally
 
+    def _fitted(self, compute: Callable[[], Tally]) -> Tally:
+        """What `compute` gives; where memory does not suffice, from the same state again with smaller batches."""
+        random = torch.get_rng_state()
+        while True:
+            try:
+                return compute()
+            except DoesNotFitError as error:
+                self._take_less(error)
+            self.learner.clear_gradients()
+            torch.set_rng_state(random)
+
+    def _take_less(self, error: DoesNotFitError) -> None:
+        step = self.progress.step + 1
+        if error.num_rows == 1:
+            raise TrainingFailed(
+                f"one row of {error.num_tokens:,} tokens does not fit into memory at step {step}",
+                hint="Shorten the longest rows, train fewer layers (top_fraction), or free memory on this machine.",
+            ) from None
+        self.progress.max_tokens_per_batch = limit = error.num_tokens // 2
+        text = (
+            f"{error.num_tokens:,} tokens at once do not fit into memory at step {step}: max_tokens_per_batch is "
+            f"{limit:,} from now on, and more batches are added up, with the same result"
+        )
+        self._say(text, "out_of_memory", level="warning")
+
+    @property
+    def _max_tokens(self) -> int:
+        return self.progress.max_tokens_per_batch or self.settings.max_tokens_per_batch
+
     def _pieces(self, rows: Sequence[int]) -> list[Batch]:
-        parts = split_by_tokens(rows, self._lengths, self.settings.max_tokens_per_batch)
+        parts = split_by_tokens(rows, self._lengths, self._max_tokens)
         return [self.rows.pack(part) for part in parts]
 
-    def _refuse_nonsense(self, loss: float, norm: float) -> None:
+    def _refuse_divergence(self, loss: float, rate: float, norm: float) -> None:
+        trend, told = self.progress.steps, ""
         if not (math.isfinite(loss) and math.isfinite(norm)):
+            told = f"loss {loss}"
+        else:
+            trend.add(loss)
+        if trend.has_exploded:
+            told = f"loss {trend.mean:.3f} in the last {len(trend.last)} steps, after {trend.best:.3f} at best"
+        if told:
             raise TrainingFailed(
-                f"training diverged at step {self.progress.step}: loss {loss}, gradient norm {norm}",
-                hint="Lower learning_rate, or use dtype=float32.",
+                f"training diverged at step {self.progress.step}: {told}, gradient norm {norm:.3g}, rate {rate:.2g}",
+                hint=f"Lower learning_rate, to {self.learner.peak_rate / 4:.1g} for example, or use dtype=float32.",
             )
 
     def _step_event(self, metrics: Metrics, rate: float, norm: float) -> StepEvent:
@@ -204,24 +199,23 @@ class Run:
             gradient_norm=norm,
             tokens_per_second=(self.progress.trained_tokens - first_tokens) / seconds,
             seconds_left=seconds_per_step * (self.total_steps - self.progress.step),
+            memory_bytes=peak_memory_bytes(),
         )
-
-    def _is_evaluation(self, place: int) -> bool:
-        parts = min(self.settings.evaluations_per_epoch, self.steps_per_epoch)
-        return place + 1 in {math.ceil(self.steps_per_epoch * part / parts) for part in range(1, parts + 1)}
 
     def _evaluate(self) -> None:
         progress = self.progress
         progress.train, progress.since_evaluation = progress.since_evaluation, Tally()
         if self.validation is None:
             return
-        progress.validation = self._score(self.validation)
+        rows = self.validation
+        progress.validation = self._fitted(lambda: self._score(rows))
         train, validation = progress.train.metrics(), progress.validation.metrics()
         is_best = validation.loss < progress.best_loss
         if is_best:
             progress.best_loss, progress.best_step, self.best = validation.loss, progress.step, self.learner.snapshot()
         epoch = progress.step / self.steps_per_epoch
         self.emit(EvaluationEvent(step=progress.step, epoch=epoch, train=train, validation=validation, is_best=is_best))
+        self._tell_overfitting(train.loss, validation.loss)
         self._consider_stopping(validation.loss)
 
     @torch.no_grad()
@@ -231,10 +225,20 @@ class Run:
         lengths = rows.lengths
         # Longest first: rows of like length share a rectangle of attention.
         order = sorted(range(len(rows)), key=lambda row: -int(lengths[row]))
-        for part in split_by_tokens(order, lengths, self.settings.max_tokens_per_batch):
+        for part in split_by_tokens(order, lengths, self._max_tokens):
             batch = rows.pack(part)
-            tally.merge(Tally.of(self.learner.loss(batch), self.learner.counts(batch)))
+            with fitting(batch):
+                loss = self.learner.loss(batch)
+            tally.merge(Tally.of(loss, self.learner.counts(batch)))
         return tally
+
+    def _tell_overfitting(self, train: float, validation: float) -> None:
+        trend = self.progress.evaluations
+        trend.add(self.progress.step, train, validation)
+        if not trend.is_told and trend.overfits(self.settings.early_stopping.threshold):
+            trend.is_told = True
+            text = f"{trend.sentence}; the best parameters so far, of step {self.progress.best_step}, are kept"
+            self._say(text, "over_fitting", level="warning")
 
     def _consider_stopping(self, loss: float) -> None:
         stopping, progress = self.settings.early_stopping, self.progress
@@ -244,15 +248,22 @@ class Run:
         progress.num_without_improvement += 1
         if stopping.patience and progress.num_without_improvement >= stopping.patience:
             progress.is_stopped = True
-            self.emit(MessageEvent(text=self._stop_sentence(), code="early_stop"))
+            self._say(self._stop_sentence(), "early_stop")
 
     def _stop_sentence(self) -> str:
         progress, threshold = self.progress, self.settings.early_stopping.threshold
         return (
             f"stopped early at step {progress.step} of {self.total_steps}: validation loss has not fallen by "
-            f"{threshold} in {progress.num_without_improvement} evaluations; "
-            f"the best was {progress.best_loss:.4f} at step {progress.best_step}"
+            f"{threshold} in {progress.num_without_improvement} evaluations"
         )
+
+    def _best_sentence(self) -> str:
+        progress = self.progress
+        best = f"the best validation loss was {progress.best_loss:.4f}, at step {progress.best_step}"
+        return f"{best} of {progress.step}; its parameters are kept"
+
+    def _say(self, text: str, code: str, *, level: Literal["info", "warning"] = "info") -> None:
+        self.emit(MessageEvent(level=level, text=text, code=code))
 
     def _save(self) -> None:
         random = torch.get_rng_state()
@@ -266,4 +277,4 @@ class Run:
             self.learner.restore(state["learner"])
             self.best = state["best"]
             torch.set_rng_state(state["random"])
-            self.emit(MessageEvent(text=f"resumed at step {self.progress.step} of {self.total_steps}", code="resumed"))
+            self._say(f"resumed at step {self.progress.step} of {self.total_steps}", "resumed")

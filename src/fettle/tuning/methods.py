@@ -86,10 +86,8 @@ class AdapterTrainee(Trainee):
         # A frozen base needs no float32 copy: it is kept in the type it is computed in.
         self.decoder, self.compute_dtype = load_decoder(base, dtype=dtype), dtype
         self.bank = AdapterBank()
-        last = last_layer(settings, self.decoder.config.num_layers)
-        sites = choose(
-            inject(self.decoder, self.bank), config.target_modules, lambda n: settings.first_layer <= n <= last
-        )
+        layers = settings.layers(self.decoder.config.num_layers)
+        sites = choose(inject(self.decoder, self.bank), config.target_modules, lambda n: n in layers)
         self.adapter = fresh(kind, config, sites, seed=settings.seed)
         self.slot = self.bank.add(self.adapter)
 
@@ -132,10 +130,10 @@ class FullTrainee(Trainee):
     def __init__(self, base: Path, settings: Hyperparameters, objective: Objective, dtype: torch.dtype) -> None:
         self.objective = objective
         self.decoder, self.compute_dtype = load_decoder(base, dtype=torch.float32), dtype
-        last = last_layer(settings, self.decoder.config.num_layers)
-        is_whole = settings.first_layer == 0 and last == self.decoder.config.num_layers - 1
-        part = self.decoder if is_whole else self.decoder.model.layers[settings.first_layer : last + 1]
-        self._first_layer = 0 if is_whole else settings.first_layer
+        layers = settings.layers(self.decoder.config.num_layers)
+        is_whole = len(layers) == self.decoder.config.num_layers
+        part = self.decoder if is_whole else self.decoder.model.layers[layers.start : layers.stop]
+        self._first_layer = layers.start
         chosen = {id(value) for value in part.parameters()}
         self._parameters = {n: p.requires_grad_() for n, p in self.decoder.named_parameters() if id(p) in chosen}
 
@@ -182,19 +180,3 @@ def trainee_for(spec: TuningSpec, base: Path, dtype: torch.dtype) -> Trainee:
     if method.kind is None or config is None:
         return FullTrainee(base, spec.hyperparameters, objective, dtype)
     return AdapterTrainee(base, method.kind, config, spec.hyperparameters, objective, dtype)
-
-
-def last_layer(settings: Hyperparameters, num_layers: int) -> int:
-    """The highest layer that is trained.
-
-    Raises:
-        InvalidInput: the range is empty or leaves the model.
-    """
-    last = num_layers - 1 if settings.last_layer is None else settings.last_layer
-    if not settings.first_layer <= last < num_layers:
-        raise InvalidInput(
-            f"layers {settings.first_layer} to {last} are no range of this model",
-            hint=f"It has layers 0 to {num_layers - 1}.",
-            param="last_layer",
-        )
-    return last

@@ -19,11 +19,13 @@ from fettle.models.dtypes import dtype_for
 from fettle.models.loading import read_config
 from fettle.models.tokenizer import Tokenizer
 from fettle.tuning.checkpoint import Checkpoints, write_whole
-from fettle.tuning.loop import Emit, Progress, Run
+from fettle.tuning.guards import check_rows, check_trained
+from fettle.tuning.loop import Emit, Run
 from fettle.tuning.material import Material
 from fettle.tuning.methods import Trainee, trainee_for
 from fettle.tuning.objectives import Objective
-from fettle.tuning.schedule import linear_decay
+from fettle.tuning.progress import Progress
+from fettle.tuning.schedule import schedule_for
 from fettle.tuning.trunk import above_trunk
 from fettle.types.resources import PromptFormat
 from fettle.types.tuning import MessageEvent, TuningPlan, TuningResult
@@ -37,7 +39,7 @@ def tune(plan: TuningPlan, emit: Emit) -> TuningResult:
 
     Raises:
         InvalidInput: the spec does not fit the model, or no row can be used.
-        TrainingFailed: the loss or a gradient was no number.
+        TrainingFailed: training diverged, would train something else, or one row alone does not fit memory.
         StorageFailed: the disk is full.
     """
     started = time.monotonic()
@@ -53,16 +55,19 @@ def tune(plan: TuningPlan, emit: Emit) -> TuningResult:
 
 def run_over(material: Material, trainee: Trainee, plan: TuningPlan, emit: Emit) -> Run:
     """The loop over this material, as the plan's settings say."""
-    settings = plan.spec.hyperparameters
+    settings, num_rows = plan.spec.hyperparameters, len(material.train)
+    batch_size = settings.rows_per_step(num_rows)
+    if settings.batch_size == "auto":
+        emit(MessageEvent(text=f"a step takes {batch_size} of the {num_rows:,} rows", code="batch_size"))
+    learner = trainee.learner(settings, settings.peak_rate(METHODS[plan.spec.method].learning_rate))
+    check_trained(learner, trainee.decoder)
     return Run(
-        learner=trainee.learner(settings, settings.learning_rate or METHODS[plan.spec.method].learning_rate),
+        learner=learner,
         rows=material.train,
-        plan=lambda epoch: plan_epoch(
-            len(material.train), batch_size=settings.batch_size, seed=settings.seed, epoch=epoch
-        ),
+        plan=lambda epoch: plan_epoch(num_rows, batch_size=batch_size, seed=settings.seed, epoch=epoch),
         validation=material.validation,
         settings=settings,
-        schedule=linear_decay(settings.warmup_fraction),
+        schedule=schedule_for(settings),
         checkpoints=Checkpoints(Path(plan.work_path)),
         emit=emit,
     )
@@ -81,7 +86,10 @@ def load_material(plan: TuningPlan, objective: Objective, emit: Emit) -> Materia
     rows = encoder.rows(train, "training")
     if not len(rows):
         raise InvalidInput(f"no training row of {plan.train_path} fits the context of {encoder.context} tokens")
+    check_rows(rows, "training", emit, end_ids=encoder.template.end_ids)
     validation = encoder.rows(held[: settings.max_validation_rows], "validation")
+    if len(validation):
+        check_rows(validation, "validation", emit)
     is_chat = all(example.prompt_format == "chat" for example in train)
     return Material(rows, validation if len(validation) else None, "chat" if is_chat else "prompt")
 

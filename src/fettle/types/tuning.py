@@ -1,11 +1,22 @@
 """What a tuning job is asked to do, and what it says while it does it."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
 
+from fettle.errors import InvalidInput
 from fettle.types.record import Record
+
+_MAX_ROWS_PER_STEP = 4096
+#: Two ways to say the same thing: not both at once.
+_RIVALS = (
+    ("learning_rate", "learning_rate_multiplier"),
+    ("warmup_fraction", "warmup_steps"),
+    ("evaluations_per_epoch", "evaluation_interval"),
+    ("checkpoints_per_epoch", "checkpoint_interval"),
+)
 
 
 class EarlyStopping(Record):
@@ -38,14 +49,39 @@ class Hyperparameters(Record):
 
     epochs: int = Field(default=3, ge=1, le=1000, description="passes over the training rows")
     learning_rate: float | None = Field(default=None, gt=0, le=10, description="peak step size; default by method")
-    batch_size: int = Field(default=16, ge=1, le=4096, description="rows per optimizer step")
-    warmup_fraction: float = Field(default=0.05, ge=0, le=1, description="share of the steps in which the rate rises")
+    learning_rate_multiplier: float | None = Field(
+        default=None, gt=0, le=1000, description="peak step size in multiples of the method's, not beside learning_rate"
+    )
+    batch_size: int | Literal["auto"] = Field(
+        default=16, description="rows per optimizer step, 1 to 4096; auto is 0.2 % of the rows, but 16 to 256"
+    )
+    schedule: Literal["linear", "cosine", "constant", "inverse_sqrt", "stable_then_decay"] = Field(
+        default="linear", description="how the rate goes on after it has risen"
+    )
+    warmup_fraction: float | None = Field(
+        default=None, ge=0, le=1, description="share of the steps in which the rate rises; None is 0.05"
+    )
+    warmup_steps: int | None = Field(
+        default=None, ge=0, description="steps in which the rate rises, not beside warmup_fraction"
+    )
+    decay_fraction: float = Field(
+        default=0.2, gt=0, le=1, description="share of the steps in which stable_then_decay falls"
+    )
+    min_rate_fraction: float = Field(default=0.0, ge=0, le=1, description="the rate falls to this share of its peak")
     weight_decay: float = Field(default=0.0, ge=0, le=1, description="decoupled decay per step, times the rate")
     max_gradient_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to this norm")
     early_stopping: EarlyStopping = EarlyStopping()
     log_interval: int = Field(default=10, ge=1, description="steps between logged losses; every step for the first 20")
-    evaluations_per_epoch: int = Field(default=1, ge=1, le=100, description="validations in each epoch")
-    checkpoint_interval: int = Field(default=100, ge=1, description="steps between checkpoints")
+    evaluations_per_epoch: int | None = Field(
+        default=None, ge=1, le=100, description="validations in each epoch; None is 1"
+    )
+    evaluation_interval: int | None = Field(
+        default=None, ge=1, description="steps between validations, not beside evaluations_per_epoch"
+    )
+    checkpoint_interval: int | None = Field(default=None, ge=1, description="steps between checkpoints; None is 100")
+    checkpoints_per_epoch: int | None = Field(
+        default=None, ge=1, le=100, description="checkpoints in each epoch, not beside checkpoint_interval"
+    )
     validation_fraction: float = Field(
         default=0.05, ge=0, le=0.5, description="share of rows held out when no file is given"
     )
@@ -55,14 +91,25 @@ class Hyperparameters(Record):
     seed: int = Field(default=17, ge=0, le=2**32 - 1, description="of the split, the order, the dropout and the start")
     first_layer: int = Field(default=0, ge=0, description="lowest layer that is trained")
     last_layer: int | None = Field(default=None, ge=0, description="highest layer that is trained; None is the top one")
+    top_fraction: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="share of the layers that are trained, from the top; not beside a range",
+    )
     max_tokens_per_batch: int = Field(
-        default=8192, ge=16, description="tokens computed at once; larger batches are accumulated"
+        default=8192,
+        ge=16,
+        description="tokens computed at once; larger batches are accumulated; halved when memory does not suffice",
     )
     optimizer: Literal["adamw", "adafactor"] = Field(
         default="adamw", description="how gradients become steps; T-Few was published with adafactor at 0.003"
     )
     tfew: TFewLoss = TFewLoss()
     preference: PreferenceLoss = PreferenceLoss()
+    quantization: Literal["none", "nf4", "int8"] | None = Field(
+        default=None, description="how a frozen base is held while it is tuned; default by method"
+    )
     trunk_cache_gib: float = Field(
         default=4.0,
         ge=0,
@@ -70,6 +117,60 @@ class Hyperparameters(Record):
         description="disk for what frozen lower layers make of rows, shared by all jobs; 0 computes it in every epoch",
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="number type of the arithmetic")
+
+    @field_validator("batch_size", mode="wrap")
+    @classmethod
+    def _is_number_or_auto(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        """One fault, where the union would tell one for each of its types."""
+        try:
+            chosen = handler(value)
+        except ValidationError:
+            chosen = 0
+        if chosen != "auto" and not 1 <= chosen <= _MAX_ROWS_PER_STEP:
+            raise ValueError(f"it should be 1 to {_MAX_ROWS_PER_STEP}, or 'auto'")
+        return chosen
+
+    @model_validator(mode="after")
+    def _says_nothing_twice(self) -> Self:
+        pairs = [pair for pair in _RIVALS if all(getattr(self, name) is not None for name in pair)]
+        told = [f"{first} and {second} say the same thing: give one of the two" for first, second in pairs]
+        if self.top_fraction is not None and (self.first_layer or self.last_layer is not None):
+            told.append("top_fraction says which layers are trained: give it, or first_layer and last_layer")
+        if told:
+            raise ValueError("\n".join(told))
+        return self
+
+    def peak_rate(self, default: float) -> float:
+        """The peak step size, for a method that has this default."""
+        return self.learning_rate or default * (self.learning_rate_multiplier or 1)
+
+    def rows_per_step(self, num_rows: int) -> int:
+        """Rows of an optimizer step, when there are `num_rows` to train on."""
+        return min(max(math.ceil(num_rows / 500), 16), 256) if self.batch_size == "auto" else self.batch_size
+
+    def num_warmup_steps(self, total: int) -> float:
+        """In how many of all steps the rate rises; part of a step, where a share is given."""
+        if self.warmup_steps is not None:
+            return self.warmup_steps
+        return total * (0.05 if self.warmup_fraction is None else self.warmup_fraction)
+
+    def layers(self, num_layers: int) -> range:
+        """The layers that are trained in a model that has this many.
+
+        Raises:
+            InvalidInput: the range is empty or leaves the model.
+        """
+        if self.top_fraction is not None:
+            # 0.07 of 100 layers is 7.000000000000001 in floating point.
+            return range(num_layers - math.ceil(round(self.top_fraction * num_layers, 9)), num_layers)
+        last = num_layers - 1 if self.last_layer is None else self.last_layer
+        if not self.first_layer <= last < num_layers:
+            raise InvalidInput(
+                f"layers {self.first_layer} to {last} are no range of this model",
+                hint=f"It has layers 0 to {num_layers - 1}.",
+                param="last_layer",
+            )
+        return range(self.first_layer, last + 1)
 
 
 class TuningSpec(Record):
@@ -136,6 +237,7 @@ class StepEvent(Record):
     gradient_norm: float
     tokens_per_second: float
     seconds_left: float
+    memory_bytes: int = Field(default=0, description="most that the process has held in memory so far; 0 is unknown")
 
 
 class EvaluationEvent(Record):
