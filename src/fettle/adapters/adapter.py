@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fettle.adapters.kinds import KINDS
 from fettle.adapters.kinds.base import AdapterConfig, AdapterKind, Site, Start, row_norms
+from fettle.errors import InvalidInput
 
 Params = dict[str, Tensor]
 
@@ -51,7 +52,11 @@ class Adapter:
 
 
 def fresh(kind: str, config: AdapterConfig, sites: Iterable[Site], *, seed: int) -> Adapter:
-    """An untrained adapter (float32, gradients on) that changes nothing yet."""
+    """An untrained adapter (float32, gradients on) that changes nothing yet.
+
+    Raises:
+        InvalidInput: the kind starts from the weights, and those of the model are packed.
+    """
     generator = torch.Generator().manual_seed(seed)
     starts = {site: KINDS[kind].starts(site, config) for site in sites}
     params = {site.name: {n: _begin(s, site, generator) for n, s in named.items()} for site, named in starts.items()}
@@ -63,8 +68,19 @@ def _begin(start: Start, site: Site, generator: torch.Generator) -> Tensor:
     if start.fill == "uniform":
         value.uniform_(-start.bound, start.bound, generator=generator)
     if start.fill == "norms":
-        assert site.weight is not None, "the sites of a model have weights"
-        value = row_norms(site.weight.detach().float())
+        value = row_norms(_weight(site).float())
     if not math.prod(start.shape):
         raise ValueError(f"an adapter parameter of shape {start.shape} is empty")
     return value.requires_grad_()
+
+
+def _weight(site: Site) -> Tensor:
+    assert site.weight is not None, "the sites of a model have weights"
+    if not site.weight.is_floating_point():
+        raise InvalidInput(
+            f"dora needs the rows of every weight, and those of {site.name} are packed as {site.weight.dtype}",
+            hint="Tune without dora, or with quantization=none.",
+            param="dora",
+        )
+    weight: Tensor = site.weight.detach()
+    return weight

@@ -9,7 +9,9 @@ from fettle.adapters.adapter import Adapter, fresh
 from fettle.adapters.bank import AdapterBank
 from fettle.adapters.frozen import FrozenLinear
 from fettle.adapters.inject import inject
+from fettle.adapters.kinds.base import Site
 from fettle.adapters.kinds.lora import LoRA, LoRAConfig
+from fettle.errors import InvalidInput
 
 CONFIG = LoRAConfig(rank=3, alpha=5, dora=True, target_modules=("q_proj",))
 
@@ -76,6 +78,12 @@ def test_a_row_of_zeros_stays_as_it_is():
     for runs in ([(slot, 7)], [(slot, 6), (-1, 1)]):
         with bank.route(runs):
             assert torch.equal(model(x), expected)
+
+
+def test_a_base_whose_weights_are_packed_is_refused():
+    packed = Site("layers.0.q_proj", 6, 9, torch.zeros(27, 1, dtype=torch.uint8))
+    with pytest.raises(InvalidInput, match=r"layers\.0\.q_proj are packed as torch\.uint8"):
+        fresh("lora", CONFIG, [packed], seed=1)
 
 
 @pytest.mark.parametrize("is_trained", [True, False])
