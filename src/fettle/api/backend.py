@@ -13,7 +13,7 @@ from fettle.services.files import Files
 from fettle.services.supervisor import Supervisor
 from fettle.services.tuning_jobs import TuningJobs
 from fettle.types.generation import GenerateChunk, GenerateRequest
-from fettle.types.resources import BaseModelEntry, CustomModel
+from fettle.types.resources import BaseModelEntry, CustomModel, TuningJob
 
 Chunks = AsyncGenerator[tuple[int, GenerateChunk], None]
 
@@ -36,6 +36,12 @@ class CustomModels(Protocol):
 
     def get(self, name: str) -> CustomModel:
         """The one of this name, or NotFound."""
+
+    def delete(self, name: str) -> CustomModel:
+        """Delete one version with its files."""
+
+    def made_by(self, job: TuningJob) -> CustomModel | None:
+        """The version that a job has made, also if it was deleted since; None when it has made none."""
 
 
 class Engines(Protocol):

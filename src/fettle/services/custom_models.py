@@ -44,6 +44,10 @@ class CustomModels:
         """
         return self._registry.get(name)
 
+    def made_by(self, job: TuningJob) -> CustomModel | None:
+        """The version that a job has made, also if it was deleted since; None when it has made none."""
+        return self._repository.get(CustomModel, job.model_id) if job.model_id else None
+
     def path(self, model: CustomModel) -> Path:
         """The folder of its adapter or weights; nobody may change what is in it."""
         return self._registry.path(model)

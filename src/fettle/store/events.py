@@ -41,3 +41,15 @@ class EventLog:
             query = query.where(events.c.type.in_(types))
         with self._database.read() as connection:
             return [Event.model_validate(dict(row)) for row in connection.execute(query.limit(limit)).mappings()]
+
+    def newest(
+        self, subject: str, *, limit: int, before: int | None = None, types: tuple[str, ...] = ()
+    ) -> list[Event]:
+        """At most `limit` of a subject's events, the newest first, from before the one with id `before`."""
+        query = select(events).where(events.c.subject == subject).order_by(events.c.id.desc())
+        if before is not None:
+            query = query.where(events.c.id < before)
+        if types:
+            query = query.where(events.c.type.in_(types))
+        with self._database.read() as connection:
+            return [Event.model_validate(dict(row)) for row in connection.execute(query.limit(limit)).mappings()]

@@ -44,7 +44,7 @@ def test_a_job_makes_a_custom_model_with_its_files_metrics_and_card(platform: Pl
     assert model.metrics["validation"]["loss"] == 0.5
     assert [event.step for event in events if isinstance(event, StepEvent)] == [1, 2, 3, 4, 5, 6]
     stored = [event.type for event in platform.tuning_jobs.events(job.id)]
-    assert stored == ["created", "running", "message", *["step"] * 6, "evaluation"]
+    assert stored == ["created", "running", "message", *["step"] * 6, "evaluation", "succeeded"]
     assert "# tickets:1" in platform.custom_models.card(model)
     assert "work" not in {path.name for path in platform.tuning_jobs.folder(job.id).iterdir()}
 

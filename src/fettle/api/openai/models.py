@@ -1,11 +1,11 @@
-"""GET /v1/models and /v1/models/{name}."""
+"""/v1/models: list, find and delete what can be named in `model`."""
 
 from typing import Any
 
 from fastapi import APIRouter, Request
 
 from fettle.api.backend import Platform, backend_of
-from fettle.errors import unknown
+from fettle.errors import InvalidInput, unknown
 from fettle.types.resources import BaseModelEntry, CustomModel
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
@@ -27,12 +27,23 @@ def retrieve(name: str, request: Request) -> dict[str, Any]:
     return models[name]
 
 
+@router.delete("/models/{name:path}")
+def delete(name: str, request: Request) -> dict[str, Any]:
+    """Delete one version of a custom model."""
+    platform = backend_of(request).platform
+    if name in {base.name for base in platform.base_models.list()}:
+        raise InvalidInput(f"{name!r} is a base model", hint="Only tuned models can be deleted here.", param="model")
+    platform.custom_models.delete(name)
+    return {"id": name, "object": "model", "deleted": True}
+
+
 def models_by_name(platform: Platform) -> dict[str, dict[str, Any]]:
-    """Every name that a request can use: base models, custom models, and each of their versions."""
+    """Every name that a request can use: base models, custom models, each of their versions, and their aliases."""
     customs = sorted((m for m in platform.custom_models.list() if m.state == "active"), key=lambda m: m.version)
     newest = {model.name: _custom(model.name, model) for model in customs}
     versions = {model.full_name: _custom(model.full_name, model) for model in customs}
-    return {base.name: _base(base) for base in platform.base_models.list()} | newest | versions
+    aliases = {model.alias: _custom(model.alias, model) for model in customs if model.alias}
+    return {base.name: _base(base) for base in platform.base_models.list()} | newest | versions | aliases
 
 
 def _base(base: BaseModelEntry) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""What OpenAI's clients send to tune a model; its method may also be one of ours, with all our settings."""
+
+import re
+from typing import Any, Self
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from fettle.adapters.methods import METHODS
+from fettle.errors import InvalidInput
+from fettle.types.record import Record
+from fettle.types.tuning import TuningSpec
+
+#: OpenAI's methods that ours carry out under another name.
+OWN_METHODS = {"supervised": "lora"}
+#: OpenAI's hyperparameters that are called otherwise here; all others are ours.
+OWN_NAMES = {"n_epochs": "epochs", "beta": "preference.beta"}
+AUTO = "auto"
+MAX_LABELS = 16
+
+
+class MethodSettings(Record):
+    """What a method is told."""
+
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class Method(Record):
+    """`{"type": T, T: {"hyperparameters": {...}}}`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, MethodSettings]
+    type: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _has_only_its_own(self) -> Self:
+        others = sorted(self.__pydantic_extra__.keys() - {self.type})
+        if others:
+            raise ValueError(f"of type {self.type!r}, and yet it has settings of {', '.join(others)}")
+        return self
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Those of the method that is meant."""
+        settings = self.__pydantic_extra__.get(self.type)
+        return settings.hyperparameters if settings else {}
+
+
+class JobRequest(Record):
+    """A tuning job that is ordered; None means not given."""
+
+    model: str = Field(min_length=1, max_length=512)
+    training_file: str = Field(min_length=1)
+    validation_file: str | None = None
+    suffix: str | None = Field(default=None, min_length=1, max_length=64)
+    seed: int | None = None
+    method: Method | None = None
+    hyperparameters: dict[str, Any] | None = Field(default=None, description="the older form of method `supervised`")
+    metadata: dict[str, str] | None = None
+    integrations: Any = None
+
+    @field_validator("integrations")
+    @classmethod
+    def _are_none(cls, value: Any) -> Any:
+        if value:
+            raise ValueError("this server reports to no other; leave it out")
+        return value
+
+    @field_validator("metadata")
+    @classmethod
+    def _are_short(cls, value: dict[str, str] | None) -> dict[str, str] | None:
+        pairs = (value or {}).items()
+        if len(pairs) > MAX_LABELS or any(len(name) > 64 or len(text) > 512 for name, text in pairs):
+            raise ValueError(f"at most {MAX_LABELS} labels of 64 characters, each with a text of 512 at most")
+        return value
+
+    @model_validator(mode="after")
+    def _says_it_once(self) -> Self:
+        if self.method and self.hyperparameters:
+            raise ValueError("'hyperparameters' is the older form of 'method': give one of the two")
+        return self
+
+    @property
+    def method_asked(self) -> dict[str, Any]:
+        """The method in the newer form."""
+        if self.method:
+            return self.method.model_dump(mode="json")
+        return {"type": "supervised", "supervised": {"hyperparameters": self.hyperparameters or {}}}
+
+    @property
+    def label(self) -> str:
+        """The suffix, as far as a name can hold it; "" without one."""
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.suffix or "").strip("-._")
+
+    def spec(self) -> TuningSpec:
+        """What is to be done.
+
+        Raises:
+            InvalidInput: a value is out of bounds or of the wrong type; all of them are named.
+            NotFound: there is no such method.
+        """
+        chosen = self.method_asked
+        method = OWN_METHODS.get(chosen["type"], chosen["type"])
+        asked = chosen.get(chosen["type"], {}).get("hyperparameters", {})
+        settings = {OWN_NAMES.get(name, name): value for name, value in asked.items() if value not in (None, AUTO)}
+        if "learning_rate_multiplier" in settings:
+            settings["learning_rate"] = _rate(method, settings.pop("learning_rate_multiplier"))
+        if self.seed is not None:
+            settings["seed"] = self.seed
+        name = self.label or f"{self.model.rpartition('/')[2]}-tuned"[:64]
+        return TuningSpec.from_settings(settings, base=self.model, method=method, name=name)
+
+
+def _rate(method: str, multiplier: Any) -> float:
+    if isinstance(multiplier, bool) or not isinstance(multiplier, int | float) or multiplier <= 0:
+        raise InvalidInput(
+            f"'learning_rate_multiplier' is {multiplier!r}: a number greater than 0 or 'auto' was expected",
+            param="learning_rate_multiplier",
+        )
+    return METHODS[method].learning_rate * multiplier
