@@ -36,7 +36,18 @@ class Method(Record):
 
 _ALL = [
     Method(name="full", description="all weights (vanilla fine-tuning)", kind=None, learning_rate=1e-3),
-    Method(name="lora", description="low-rank changes to all linear layers", kind="lora", learning_rate=4e-3),
+    Method(
+        name="lora",
+        description="low-rank changes to all linear layers; with dora=true DoRA, with rank_stabilized=true rsLoRA",
+        kind="lora",
+        learning_rate=4e-3,
+    ),
+    Method(
+        name="adapter",
+        description="bottleneck adapters: a narrow layer behind attention and MLP, at a learning rate not swept yet",
+        kind="bottleneck",
+        learning_rate=1e-3,
+    ),
     Method(
         name="tfew",
         description="IA3 vectors on keys, values and the MLP, with T-Few's losses where rows have choices",
