@@ -1,6 +1,6 @@
 """Tuning methods: what is trained, and with which defaults; known to the control plane, carried out by `tuning`."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ class Method(Record):
     description: str
     kind: str | None = Field(description="adapter kind that is trained; None trains all weights")
     objective: str = Field(default="next_token", description="what is to become small; listed in tuning.objectives")
+    quantization: Literal["none", "nf4", "int8"] = Field(default="none", description="how the frozen base is held")
     learning_rate: float = Field(gt=0, description="default; tuned on support tickets, see benchmarks/defaults")
 
     def adapter_config(self, settings: dict[str, Any]) -> AdapterConfig | None:
@@ -47,6 +48,13 @@ _ALL = [
         description="bottleneck adapters: a narrow layer behind attention and MLP, at a learning rate not swept yet",
         kind="bottleneck",
         learning_rate=1e-3,
+    ),
+    Method(
+        name="qlora",
+        description="LoRA on a base that is held in 4 bits (or 8, with quantization=int8)",
+        kind="lora",
+        quantization="nf4",
+        learning_rate=4e-3,
     ),
     Method(
         name="tfew",

@@ -17,6 +17,7 @@ from fettle.data.packing import Batch
 from fettle.errors import InvalidInput
 from fettle.models.decoder import Decoder
 from fettle.models.loading import load_decoder, save_decoder
+from fettle.models.quantized import quantize
 from fettle.tuning.learner import Learner
 from fettle.tuning.objectives import OBJECTIVES, Loss, Objective
 from fettle.tuning.optimizers import OPTIMIZERS
@@ -81,10 +82,13 @@ class AdapterTrainee(Trainee):
         settings: Hyperparameters,
         objective: Objective,
         dtype: torch.dtype,
+        quantization: str = "none",
     ) -> None:
         self.objective = objective
         # A frozen base needs no float32 copy: it is kept in the type it is computed in.
         self.decoder, self.compute_dtype = load_decoder(base, dtype=dtype), dtype
+        if quantization != "none":
+            quantize(self.decoder, quantization)
         self.bank = AdapterBank()
         layers = settings.layers(self.decoder.config.num_layers)
         sites = choose(inject(self.decoder, self.bank), config.target_modules, lambda n: n in layers)
@@ -177,6 +181,18 @@ def trainee_for(spec: TuningSpec, base: Path, dtype: torch.dtype) -> Trainee:
     method = METHODS[spec.method]
     config = method.adapter_config(spec.adapter)
     objective = OBJECTIVES[method.objective](spec.hyperparameters)
+    quantization = quantization_of(spec)
     if method.kind is None or config is None:
+        if quantization != "none":
+            raise InvalidInput(
+                f"method {method.name!r} changes the weights, so they cannot be held as {quantization}",
+                hint="Tune an adapter, or leave quantization out.",
+                param="quantization",
+            )
         return FullTrainee(base, spec.hyperparameters, objective, dtype)
-    return AdapterTrainee(base, method.kind, config, spec.hyperparameters, objective, dtype)
+    return AdapterTrainee(base, method.kind, config, spec.hyperparameters, objective, dtype, quantization)
+
+
+def quantization_of(spec: TuningSpec) -> str:
+    """How the base is held: as set, else as the method has it."""
+    return spec.hyperparameters.quantization or METHODS[spec.method].quantization

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fettle.tuning.loop import Emit
 from fettle.tuning.material import Material
-from fettle.tuning.methods import Trainee
+from fettle.tuning.methods import Trainee, quantization_of
 from fettle.tuning.trunk_cache import CachedRows, fill, missing
 from fettle.tuning.trunk_store import Cut, TrunkStore, make_room
 from fettle.types.tuning import MessageEvent, TuningPlan
@@ -27,9 +27,8 @@ def _with_states(material: Material, trainee: Trainee, plan: TuningPlan, emit: E
     if not (trainee.first_layer and limit and plan.cache_path):
         return material
     decoder, folder = trainee.decoder, Path(plan.cache_path)
-    cut = Cut(
-        Path(plan.base_path), decoder.dtype, trainee.compute_dtype, trainee.first_layer, decoder.config.hidden_size
-    )
+    width, quantization = decoder.config.hidden_size, quantization_of(plan.spec)
+    cut = Cut(Path(plan.base_path), decoder.dtype, trainee.compute_dtype, trainee.first_layer, width, quantization)
     try:
         store = TrunkStore(folder, cut)
         held.callback(store.close)

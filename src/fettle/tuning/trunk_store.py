@@ -29,13 +29,14 @@ class Cut(NamedTuple):
     arithmetic: torch.dtype
     layer: int
     width: int
+    quantization: str = "none"
 
     @property
     def name(self) -> str:
         """A name that changes with everything that the states depend on."""
         files = [*sorted(self.base.glob("*.safetensors")), self.base / "config.json"]
         facts = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        said = repr((facts, str(self.weights), str(self.arithmetic), self.layer))
+        said = repr((facts, str(self.weights), str(self.arithmetic), self.layer, self.quantization))
         return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
     @property
