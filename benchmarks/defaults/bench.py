@@ -1,11 +1,16 @@
-"""Tune `pocket` with every method at several learning rates and score each on held-out support tickets."""
+"""Tune `pocket` with every method at several learning rates and score each on held-out rows."""
 
 import argparse
+import io
 import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,86 +18,102 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import write_result
 
 from fettle.adapters.methods import METHODS
+from fettle.data.files import read_rows
 from fettle.data.samples import support_tickets
-from fettle.data.template import Template
-from fettle.models.tokenizer import Tokenizer
-from fettle.serving import Engine
 from fettle.tuning.tune import tune
-from fettle.types.generation import GenerateRequest, SamplingParams
-from fettle.types.tuning import EvaluationEvent, Hyperparameters, TuningPlan, TuningSpec
+from fettle.types.evaluation import EvaluationPlan
+from fettle.types.tuning import EvaluationEvent, TuningPlan, TuningSpec
+from fettle.workers.evaluate import run as evaluate
 
 POCKET = Path(__file__).parents[2] / "src/fettle/registry/packaged/pocket"
-RATES = {"lora": (1e-3, 2e-3, 4e-3), "tfew": (1e-2, 2e-2, 4e-2), "full": (3e-4, 6e-4, 1.2e-3)}
+RATES = {
+    "lora": (2e-3, 4e-3, 8e-3),
+    "qlora": (2e-3, 4e-3, 8e-3),
+    "adapter": (1e-3, 2e-3, 4e-3),
+    "tfew": (1e-2, 3e-2, 6e-2),
+    "full": (5e-4, 1e-3, 2e-3),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--tests", type=int, default=200)
+    parser.add_argument("--rows", type=int, default=2000, help="training rows, from the top")
+    parser.add_argument("--tests", type=int, default=200, help="held-out rows, from the top")
+    parser.add_argument("--train", type=Path, help="JSONL instead of support tickets")
+    parser.add_argument("--test", type=Path, help="JSONL that belongs to --train")
     parser.add_argument("--methods", nargs="+", default=list(RATES), choices=list(RATES))
     parser.add_argument("--rates", nargs="+", type=float, help="instead of the usual ones")
+    parser.add_argument("--set", nargs="+", action="append", default=[], metavar="NAME=VALUE", help="one variant")
     parser.add_argument("--base", type=Path, default=POCKET)
     args = parser.parse_args()
     torch.set_num_threads(2)
-    tickets = list(support_tickets(args.rows + args.tests, seed=5))
-    train, tests = tickets[: args.rows], tickets[args.rows :]
-    runs = []
-    for method in args.methods:
-        for rate in args.rates or RATES[method]:
-            runs.append(one(args.base, method, rate, args.epochs, train, tests))
-            print(json.dumps(runs[-1]), flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        train, test = rows_of(args, folder)
+        variants = [dict(pair.split("=", 1) for pair in pairs) for pairs in args.set] or [{}]
+        runs = []
+        for method, variant in product(args.methods, variants):
+            for rate in args.rates or RATES[method]:
+                runs.append(one(args.base, method, {**variant, "learning_rate": rate}, train, test, folder))
+                print(json.dumps(runs[-1]), flush=True)
     write_result(Path(__file__).parent / "results", "defaults", {"arguments": sys.argv[1:], "runs": runs})
 
 
-def one(base: Path, method: str, rate: float, epochs: int, train: list[dict], tests: list[dict]) -> dict:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in train))
+def rows_of(args: argparse.Namespace, folder: Path) -> tuple[Path, Path]:
+    """Files of the rows to tune on and of those to score on."""
+    if args.train:
+        train, test = (read(path) for path in (args.train, args.test))
+    else:
+        tickets = list(support_tickets(args.rows + args.tests, seed=5))
+        train, test = tickets[: args.rows], tickets[args.rows :]
+    return write(folder / "train.jsonl", train[: args.rows]), write(folder / "test.jsonl", test[: args.tests])
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """All rows, in an order that does not follow the file's."""
+    rows = [row for _, row in read_rows(path)]
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(5)).tolist()
+    return [rows[place] for place in order]
+
+
+def write(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def one(base: Path, method: str, settings: dict[str, Any], train: Path, test: Path, folder: Path) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        work, output = Path(name) / "work", Path(name) / "output"
+        spec = TuningSpec.from_settings(settings, base="pocket", method=method, name="x")
         plan = TuningPlan(
-            spec=TuningSpec(
-                base="pocket",
-                method=method,
-                name="x",
-                hyperparameters=Hyperparameters(epochs=epochs, learning_rate=rate),
-            ),
-            base_path=str(base),
-            train_path=str(folder / "train.jsonl"),
-            work_path=str(folder / "work"),
-            output_path=str(folder / "output"),
+            spec=spec, base_path=str(base), train_path=str(train), work_path=str(work), output_path=str(output)
         )
-        events: list = []
+        events: list[Any] = []
         start = time.monotonic()
         result = tune(plan, events.append)
         seconds = time.monotonic() - start
-        losses = [round(e.validation.loss, 4) for e in events if isinstance(e, EvaluationEvent)]
         return {
             "method": method,
-            "rate": rate,
-            "exact_match": exact_match(base, method, folder / "output", tests),
-            "validation_loss": losses,
+            "settings": settings,
+            "scores": scores(base, method, output, test),
+            "validation_loss": [round(e.validation.loss, 4) for e in events if isinstance(e, EvaluationEvent)],
             "seconds": round(seconds, 1),
             "tokens_per_second": round(result.trained_tokens / seconds),
             "trained_parameters": result.trained_parameters,
+            "bytes": sum(path.stat().st_size for path in output.glob("*.safetensors")),
         }
 
 
-def exact_match(base: Path, method: str, output: Path, tests: list[dict]) -> float:
-    engine = Engine.load(output if METHODS[method].kind is None else base)
-    template = Template(Tokenizer.load(base))
-    if METHODS[method].kind is not None:
-        engine.add_adapter("tuned", output)
-    for number, row in enumerate(tests):
-        tokens = tuple(template.row_prompt(row["prompt"]))
-        request = GenerateRequest(
-            model="tuned", token_ids=tokens, sampling=SamplingParams(temperature=0, max_tokens=96)
-        )
-        engine.add(str(number), request, adapter=None if METHODS[method].kind is None else "tuned")
-    answers = [""] * len(tests)
-    while engine.has_work:
-        for chunk in engine.step():
-            answers[int(chunk.request_id)] += chunk.text
-    return sum(a == row["completion"] for a, row in zip(answers, tests, strict=True)) / len(tests)
+def scores(base: Path, method: str, output: Path, test: Path) -> dict[str, float]:
+    is_adapter = METHODS[method].kind is not None
+    plan = EvaluationPlan(
+        base_path=str(base if is_adapter else output),
+        adapter_path=str(output) if is_adapter else None,
+        rows_path=str(test),
+        output_path=str(output / "evaluation"),
+    )
+    with redirect_stdout(io.StringIO()):
+        return {name: round(score.mean, 4) for name, score in evaluate(plan).scores.items()}
 
 
 if __name__ == "__main__":
