@@ -182,11 +182,12 @@ def test_a_job_goes_on_and_succeeds_after_its_server_was_killed(tmp_path, files)
     with Platform(Settings(home=home)) as platform:
         platform.base_models.pull(tiny_model(tmp_path / BASE), BASE)
     with serving(home) as (process, client):
-        settings = {"epochs": 12, "batch_size": 4, "checkpoint_interval": 1, "log_interval": 1}
+        settings = {"epochs": 20, "batch_size": 4, "checkpoint_interval": 1, "log_interval": 1}
         settings["early_stopping.patience"] = 0
         method = {"type": "lora", "lora": {"hyperparameters": settings}}
         train = upload(client, files / "train.jsonl").id
-        job, second = (client.fine_tuning.jobs.create(model=BASE, training_file=train, method=method) for _ in range(2))
+        job = client.fine_tuning.jobs.create(model=BASE, training_file=train, method=method)
+        second = client.fine_tuning.jobs.create(model=BASE, training_file=train, hyperparameters={"n_epochs": 1})
         until(lambda: len(steps(client, job)) > 2)
         assert client.fine_tuning.jobs.retrieve(job.id).status == "running"
         process.send_signal(signal.SIGKILL)
