@@ -74,6 +74,7 @@ def test_a_job_is_ordered_followed_and_its_model_listed_and_deleted(serving, pla
         assert (job.status, job.model, job.seed, job.metadata) == ("queued", "small", 7, {"team": "a"})
         assert job.validation_file == held_out
         assert (job.hyperparameters.n_epochs, job.hyperparameters.learning_rate_multiplier) == (2, 0.5)
+        assert job.hyperparameters.batch_size == "auto"
         assert job.method.supervised.hyperparameters.batch_size == "auto"
         spec = platform.tuning_jobs.list()[0].spec
         assert (spec.hyperparameters.epochs, spec.hyperparameters.learning_rate) == (2, pytest.approx(LR / 2))
@@ -220,7 +221,7 @@ def test_the_older_form_of_hyperparameters_is_understood(serving, platform):
             ["'suffix'", "'seed'", "unknown field 'nonsense'"],
         ),
         ({"hyperparameters": {"n_epochs": 0, "batch_size": -1}}, ["epochs", "batch_size"]),
-        ({"hyperparameters": {"learning_rate_multiplier": "much"}}, ["'much'", "'auto'"]),
+        ({"hyperparameters": {"learning_rate_multiplier": "much"}}, ["learning_rate_multiplier", "'much'"]),
         ({"method": {"type": "lora", "lora": {"hyperparameters": {"rnak": 1}}}}, ["Did you mean 'rank'"]),
         ({"method": {"type": "lora", "dpo": {"hyperparameters": {}}}}, ["'lora'", "settings of dpo"]),
         ({"method": {"type": "supervised", "supervised": {"grader": {}}}}, ["unknown field", "grader"]),

@@ -5,8 +5,6 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from fettle.adapters.methods import METHODS
-from fettle.errors import InvalidInput
 from fettle.types.record import Record
 from fettle.types.tuning import TuningSpec
 
@@ -101,19 +99,13 @@ class JobRequest(Record):
         chosen = self.method_asked
         method = OWN_METHODS.get(chosen["type"], chosen["type"])
         asked = chosen.get(chosen["type"], {}).get("hyperparameters", {})
-        settings = {OWN_NAMES.get(name, name): value for name, value in asked.items() if value not in (None, AUTO)}
-        if "learning_rate_multiplier" in settings:
-            settings["learning_rate"] = _rate(method, settings.pop("learning_rate_multiplier"))
+        settings = {OWN_NAMES.get(name, name): value for name, value in asked.items() if not _is_left_open(name, value)}
         if self.seed is not None:
             settings["seed"] = self.seed
         name = self.label or f"{self.model.rpartition('/')[2]}-tuned"[:64]
         return TuningSpec.from_settings(settings, base=self.model, method=method, name=name)
 
 
-def _rate(method: str, multiplier: Any) -> float:
-    if isinstance(multiplier, bool) or not isinstance(multiplier, int | float) or multiplier <= 0:
-        raise InvalidInput(
-            f"'learning_rate_multiplier' is {multiplier!r}: a number greater than 0 or 'auto' was expected",
-            param="learning_rate_multiplier",
-        )
-    return METHODS[method].learning_rate * multiplier
+def _is_left_open(name: str, value: Any) -> bool:
+    """Whether the default is wanted; a batch size of "auto" goes by the number of rows."""
+    return value is None or (value == AUTO and name != "batch_size")
