@@ -46,10 +46,15 @@ class Fettle:
         from fettle.tuning.methods import trainee_for
         from fettle.types.tuning import TuningSpec
 
-        settings = {"dtype": job["dtype"], "batch_size": job["batch_size"], "log_interval": 1}
+        settings = {
+            "dtype": job["dtype"],
+            "batch_size": job["batch_size"],
+            "log_interval": 1,
+            "learning_rate": RATE,
+        }
         self.spec = TuningSpec.from_settings(settings, base="random", method=job["method"], name="bench")
         self.trainee = trainee_for(self.spec, Path(job["base"]), getattr(torch, job["dtype"]))
-        self.learner = self.trainee.learner(self.spec.hyperparameters, RATE)
+        self.learner = self.trainee.learner(self.spec.hyperparameters)
         self.learner.assign(load_adapter(Path(job["adapter"])).named_parameters())
         self.rows = EncodedRows(
             Encoded(row["tokens"], [i >= row["num_prompt"] for i in range(len(row["tokens"]))]) for row in job["rows"]

@@ -9,6 +9,7 @@ from fettle.adapters.kinds.base import AdapterConfig
 from fettle.errors import InvalidInput
 from fettle.plugins import Table, by_name
 from fettle.types.record import Record
+from fettle.types.tuning import Hyperparameters
 
 
 class Method(Record):
@@ -19,7 +20,19 @@ class Method(Record):
     kind: str | None = Field(description="adapter kind that is trained; None trains all weights")
     objective: str = Field(default="next_token", description="what is to become small; listed in tuning.objectives")
     quantization: Literal["none", "nf4", "int8"] = Field(default="none", description="how the frozen base is held")
+    top_fraction: float | None = Field(default=None, description="layers that are trained, where none are named")
     learning_rate: float = Field(gt=0, description="default; tuned on support tickets, see benchmarks/defaults")
+
+    def completed(self, given: Hyperparameters) -> Hyperparameters:
+        """The settings, with the method's own where none are given."""
+        own = {
+            "learning_rate": given.peak_rate(self.learning_rate),
+            "learning_rate_multiplier": None,
+            "quantization": given.quantization or self.quantization,
+        }
+        if self.top_fraction is not None and not given.names_layers:
+            own["top_fraction"] = self.top_fraction
+        return given.model_copy(update=own)
 
     def adapter_config(self, settings: dict[str, Any]) -> AdapterConfig | None:
         """The kind's settings from untrusted values; None for a method without an adapter.
@@ -37,6 +50,13 @@ class Method(Record):
 
 _ALL = [
     Method(name="full", description="all weights (vanilla fine-tuning)", kind=None, learning_rate=1e-3),
+    Method(
+        name="last-layers",
+        description="the weights of the top quarter of the layers, or more with every epoch (unfreeze_per_epoch)",
+        kind=None,
+        top_fraction=0.25,
+        learning_rate=1e-3,
+    ),
     Method(
         name="lora",
         description="low-rank changes to all linear layers; with dora=true DoRA, with rank_stabilized=true rsLoRA",

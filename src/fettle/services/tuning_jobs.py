@@ -332,10 +332,8 @@ def with_defaults(spec: TuningSpec) -> TuningSpec:
     """The spec with the values that the method takes where none is given."""
     method, given = METHODS[spec.method], spec.hyperparameters
     config = method.adapter_config(spec.adapter)
-    rate = given.peak_rate(method.learning_rate)
-    chosen = given.model_copy(update={"learning_rate": rate, "learning_rate_multiplier": None})
     adapter = config.model_dump(mode="json") if config else {}
-    return spec.model_copy(update={"adapter": adapter, "hyperparameters": chosen})
+    return spec.model_copy(update={"adapter": adapter, "hyperparameters": method.completed(given)})
 
 
 def _how_to_go_on(job_id: str) -> str:

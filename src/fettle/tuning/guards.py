@@ -108,7 +108,8 @@ class GradientWatch:
         self._num_steps += 1
         self._silent = {name for name in self._silent if not _has_gradient(self._parameters[name])}
         # After a single step, LoRA's inner matrices have none yet: the outer ones begin with zeros.
-        if self._silent and self._num_steps > 1 and (is_last_step or self._num_steps == FIRST_STEPS):
+        is_sure = self._num_steps > 1 or len(self._silent) == len(self._parameters)
+        if self._silent and is_sure and (is_last_step or self._num_steps == FIRST_STEPS):
             self._tell()
             self._silent.clear()
 
@@ -128,4 +129,5 @@ class GradientWatch:
 
 
 def _has_gradient(value: Tensor) -> bool:
-    return value.grad is not None and bool(value.grad.any())
+    # What is trained from a later epoch on has none yet, and that is as it should be.
+    return not value.requires_grad or (value.grad is not None and bool(value.grad.any()))

@@ -21,6 +21,7 @@ class Learner:
         counts: what each of the loss's terms is a mean over.
         optimizers: together they hold every parameter once; each group's `lr` at the start is its peak.
         train_mode: switches dropout on and off.
+        begin_epoch: is told which epoch begins, from 0; an epoch may train more than the one before.
     """
 
     parameters: Mapping[str, Tensor]
@@ -28,6 +29,7 @@ class Learner:
     counts: Callable[[Batch], Sequence[int]]
     optimizers: list[torch.optim.Optimizer]
     train_mode: Callable[[bool], object] = lambda _: None
+    begin_epoch: Callable[[int], object] = lambda _: None
 
     def __post_init__(self) -> None:
         self._peaks = [group["lr"] for group in self._groups()]

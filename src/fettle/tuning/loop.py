@@ -74,6 +74,7 @@ class Run:
         torch.manual_seed(self.settings.seed)
         self._resume()
         self._started = (time.monotonic(), self.progress.step, self.progress.trained_tokens)
+        self.learner.begin_epoch(self.progress.step // self.steps_per_epoch)
         while self.progress.step < self.total_steps and not self.progress.is_stopped:
             self._advance()
         if self.best is not None:
@@ -107,6 +108,7 @@ class Run:
     def _epoch_plan(self, epoch: int) -> Sequence[Sequence[int]]:
         if self._planned[0] != epoch:
             self._planned = epoch, self.plan(epoch)
+            self.learner.begin_epoch(epoch)
         return self._planned[1]
 
     def _is_over(self) -> bool:
@@ -134,7 +136,9 @@ class Run:
         for piece, count in zip(pieces, counts, strict=True):
             with fitting(piece):
                 loss = self.learner.loss(piece)
-                torch.autograd.backward(loss.terms @ loss.terms.new_tensor(shares))
+                # If not, nothing that is trained takes part in it: the watch over the gradients tells.
+                if loss.terms.requires_grad:
+                    torch.autograd.backward(loss.terms @ loss.terms.new_tensor(shares))
             tally.merge(Tally.of(loss, count))
         return tally
 

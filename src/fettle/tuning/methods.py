@@ -61,10 +61,21 @@ class Trainee(ABC):
     def write(self, folder: Path, *, base: Path, name: str) -> None:
         """Write what was learned as files that can be served."""
 
-    def learner(self, settings: Hyperparameters, rate: float) -> Learner:
-        """The learner that the loop trains."""
-        optimizer = OPTIMIZERS[settings.optimizer](list(self.parameters.values()), rate, settings)
-        return Learner(self.parameters, self.loss, self.objective.counts, [optimizer], self.train_mode)
+    def learner(self, settings: Hyperparameters) -> Learner:
+        """The learner that the loop trains, with settings that a method has completed."""
+        assert settings.learning_rate is not None, "completed settings have one"
+        optimizer = OPTIMIZERS[settings.optimizer](list(self.parameters.values()), settings.learning_rate, settings)
+
+        def begin_epoch(epoch: int) -> None:
+            self.unfreeze(settings.layers_in(epoch, self.decoder.config.num_layers))
+
+        return Learner(self.parameters, self.loss, self.objective.counts, [optimizer], self.train_mode, begin_epoch)
+
+    def unfreeze(self, layers: range) -> None:
+        """Train what belongs to these layers, or to none, from now on."""
+        for name, value in self.parameters.items():
+            number = layer_number(name)
+            value.requires_grad_(number is None or number in layers)
 
     def arithmetic(self) -> AbstractContextManager[object]:
         """Matrix products in the compute type; sums and the loss in float32."""
@@ -90,7 +101,7 @@ class AdapterTrainee(Trainee):
         if quantization != "none":
             quantize(self.decoder, quantization)
         self.bank = AdapterBank()
-        layers = settings.layers(self.decoder.config.num_layers)
+        layers = settings.layers_in(settings.epochs - 1, self.decoder.config.num_layers)
         sites = choose(inject(self.decoder, self.bank), config.target_modules, lambda n: n in layers)
         self.adapter = fresh(kind, config, sites, seed=settings.seed)
         self.slot = self.bank.add(self.adapter)
@@ -134,8 +145,8 @@ class FullTrainee(Trainee):
     def __init__(self, base: Path, settings: Hyperparameters, objective: Objective, dtype: torch.dtype) -> None:
         self.objective = objective
         self.decoder, self.compute_dtype = load_decoder(base, dtype=torch.float32), dtype
-        layers = settings.layers(self.decoder.config.num_layers)
-        is_whole = len(layers) == self.decoder.config.num_layers
+        layers = settings.layers_in(settings.epochs - 1, self.decoder.config.num_layers)
+        is_whole = len(settings.layers(self.decoder.config.num_layers)) == self.decoder.config.num_layers
         part = self.decoder if is_whole else self.decoder.model.layers[layers.start : layers.stop]
         self._first_layer = layers.start
         chosen = {id(value) for value in part.parameters()}
@@ -180,8 +191,8 @@ def trainee_for(spec: TuningSpec, base: Path, dtype: torch.dtype) -> Trainee:
     """
     method = METHODS[spec.method]
     config = method.adapter_config(spec.adapter)
-    objective = OBJECTIVES[method.objective](spec.hyperparameters)
-    quantization = quantization_of(spec)
+    settings = method.completed(spec.hyperparameters)
+    objective, quantization = OBJECTIVES[method.objective](settings), quantization_of(spec)
     if method.kind is None or config is None:
         if quantization != "none":
             raise InvalidInput(
@@ -189,10 +200,10 @@ def trainee_for(spec: TuningSpec, base: Path, dtype: torch.dtype) -> Trainee:
                 hint="Tune an adapter, or leave quantization out.",
                 param="quantization",
             )
-        return FullTrainee(base, spec.hyperparameters, objective, dtype)
-    return AdapterTrainee(base, method.kind, config, spec.hyperparameters, objective, dtype, quantization)
+        return FullTrainee(base, settings, objective, dtype)
+    return AdapterTrainee(base, method.kind, config, settings, objective, dtype, quantization)
 
 
 def quantization_of(spec: TuningSpec) -> str:
     """How the base is held: as set, else as the method has it."""
-    return spec.hyperparameters.quantization or METHODS[spec.method].quantization
+    return METHODS[spec.method].completed(spec.hyperparameters).quantization or "none"

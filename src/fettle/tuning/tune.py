@@ -55,11 +55,11 @@ def tune(plan: TuningPlan, emit: Emit) -> TuningResult:
 
 def run_over(material: Material, trainee: Trainee, plan: TuningPlan, emit: Emit) -> Run:
     """The loop over this material, as the plan's settings say."""
-    settings, num_rows = plan.spec.hyperparameters, len(material.train)
+    settings, num_rows = METHODS[plan.spec.method].completed(plan.spec.hyperparameters), len(material.train)
     batch_size = settings.rows_per_step(num_rows)
     if settings.batch_size == "auto":
         emit(MessageEvent(text=f"a step takes {batch_size} of the {num_rows:,} rows", code="batch_size"))
-    learner = trainee.learner(settings, settings.peak_rate(METHODS[plan.spec.method].learning_rate))
+    learner = trainee.learner(settings)
     check_trained(learner, trainee.decoder)
     return Run(
         learner=learner,

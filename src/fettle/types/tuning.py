@@ -97,6 +97,9 @@ class Hyperparameters(Record):
         le=1,
         description="share of the layers that are trained, from the top; not beside a range",
     )
+    unfreeze_per_epoch: int = Field(
+        default=0, ge=0, le=1000, description="layers below that are trained too, from each epoch but the first on"
+    )
     max_tokens_per_batch: int = Field(
         default=8192,
         ge=16,
@@ -155,7 +158,7 @@ class Hyperparameters(Record):
         return total * (0.05 if self.warmup_fraction is None else self.warmup_fraction)
 
     def layers(self, num_layers: int) -> range:
-        """The layers that are trained in a model that has this many.
+        """The layers that are trained in the first epoch, in a model that has this many.
 
         Raises:
             InvalidInput: the range is empty or leaves the model.
@@ -171,6 +174,20 @@ class Hyperparameters(Record):
                 param="last_layer",
             )
         return range(self.first_layer, last + 1)
+
+    def layers_in(self, epoch: int, num_layers: int) -> range:
+        """The layers that are trained in an epoch, numbered from 0.
+
+        Raises:
+            InvalidInput: as for `layers`.
+        """
+        first = self.layers(num_layers)
+        return range(max(first.start - epoch * self.unfreeze_per_epoch, 0), first.stop)
+
+    @property
+    def names_layers(self) -> bool:
+        """Whether it is set which layers are trained."""
+        return self.top_fraction is not None or self.last_layer is not None or self.first_layer > 0
 
 
 class TuningSpec(Record):
