@@ -133,6 +133,14 @@ class TuningJobs:
         """
         return self._events.newest(self.get(job_id).id, limit=limit, before=before, types=types)
 
+    def metrics(self, job_id: str) -> str:
+        """What a job has measured so far, as CSV in the columns of OpenAI's result files.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+        return training_csv(self._events.of(self.get(job_id).id, types=("step", "evaluation")))
+
     def run(self, job_id: str, on_event: OnEvent = lambda _: None, *, is_from_queue: bool = False) -> CustomModel:
         """Run a job to its end, from its last checkpoint if it has one; the custom model that it made.
 
@@ -303,7 +311,7 @@ class TuningJobs:
     def _keep_results(self, job: TuningJob) -> None:
         """Keep the table of its steps as a file."""
         with self._files.draft() as path:
-            path.write_text(training_csv(self._events.of(job.id, types=("step", "evaluation"))), encoding="utf-8")
+            path.write_text(self.metrics(job.id), encoding="utf-8")
             self._files.keep(path, "step_metrics.csv", "fine-tune-results", job_id=job.id)
 
     def _record_end(self, job_id: str, error: BaseException, *, goes_on: bool = False) -> None:
