@@ -52,6 +52,10 @@ def test_a_row_whose_only_scored_token_is_its_first_teaches_nothing():
     assert told([row(), first_only])[0][1].startswith("1 of 2 training rows")
 
 
+def test_rows_of_a_single_learned_token_each_count_as_learned():
+    assert told([Encoded([1, END], [False, True])] * 3) == []
+
+
 def test_the_count_is_right_over_many_batches():
     rows = [row(is_scored=number % 3 > 0) for number in range(40_000)]
     assert told(rows)[0][1].startswith("13,334 of 40,000 training rows")
