@@ -52,7 +52,7 @@ Expect the prose's language, and its time's prejudices.
 0.004, warm-up, plateau, straight fall over the last 30 %. The recipe, deterministic from its seed on one machine:
 
 ```
-python -m pocket.mixture --out data --tokens 24000000 --seed 17 --corpus CORPUS
+python -m pocket.mixture --out data --tokens {asked} --seed 17 --corpus CORPUS
 python -m pocket.train --data data --out run --steps {steps}
 python -m pocket.card --model run/model --data data --run run
 ```
@@ -87,6 +87,8 @@ def main() -> None:
         parameters=load_decoder(args.model).config.num_parameters,
         vocab=CONFIG["vocab_size"],
         context=CONFIG["max_position_embeddings"],
+        # The programs stop with the row that reaches what was asked for.
+        asked=round(mixture["tokens"], -6),
         tokens=int(lengths[: total_steps * 96].sum()),
         prose_share=mixture["themes"]["prose"]["tokens"] / mixture["tokens"],
         themes=", ".join(theme for theme in mixture["themes"] if theme != "prose"),
