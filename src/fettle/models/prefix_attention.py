@@ -50,7 +50,8 @@ class _Rectangle:
 class SharedPrefixAttention:
     """Causal attention in rows that are laid out as a prefix and then its answers; no answer sees another.
 
-    Equal to every answer packed behind a copy of its prefix, at the cost of one prefix.
+    Equal to every answer packed behind a copy of its prefix, at the cost of one prefix. The first answer lies behind
+    its prefix, so the two are one document under the fast causal kernel; only other answers need a mask.
 
     Args:
         prefixes: tokens of each row's prefix; one at least.
@@ -74,21 +75,22 @@ class SharedPrefixAttention:
         starts, found = _places(prefixes, answers)
         num_tokens = sum(prefixes) + sum(map(sum, answers)) if num_tokens is None else num_tokens
         groups = _grouped(found, self.FILL)
-        spans = [torch.arange(start, start + size) for start, size in zip(starts, prefixes, strict=True)]
-        prefix_places = torch.cat(spans)
+        documents = [prefix + row[0] for prefix, row in zip(prefixes, answers, strict=True)]
+        spans = [torch.arange(start, start + size) for start, size in zip(starts, documents, strict=True)]
+        first_places = torch.cat(spans)
         self._windows = windows
-        self._prefix = PackedAttention(prefixes, windows, device)
-        self._prefix_places = prefix_places.to(device)
+        self._first = PackedAttention(documents, windows, device)
+        self._first_places = first_places.to(device)
         self._rectangles = [_rectangle(group, device) for group in groups]
-        self._put = _put(prefix_places, groups, num_tokens).to(device)
+        self._put = _put(first_places, groups, num_tokens).to(device)
         self._masks: dict[int | None, list[Tensor]] = {}
 
     def __call__(self, layer: int, q_THD: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Tensor:
         """The attended values, (T, H, D)."""
         masks = self._masks_of(self._windows[layer] if self._windows else None)
-        prefix = self._prefix(layer, *(x.index_select(0, self._prefix_places) for x in (q_THD, k_TKD, v_TKD)))
+        first = self._first(layer, *(x.index_select(0, self._first_places) for x in (q_THD, k_TKD, v_TKD)))
         done = [_attended(r, mask, q_THD, k_TKD, v_TKD) for r, mask in zip(self._rectangles, masks, strict=True)]
-        return torch.cat([prefix, *done]).index_select(0, self._put)
+        return torch.cat([first, *done]).index_select(0, self._put)
 
     def _masks_of(self, window: int | None) -> list[Tensor]:
         if window not in self._masks:
@@ -107,13 +109,14 @@ def _attended(rectangle: _Rectangle, mask: Tensor, q_THD: Tensor, k_TKD: Tensor,
 
 
 def _places(prefixes: Sequence[int], answers: Sequence[Sequence[int]]) -> tuple[list[int], list[_Answer]]:
-    """Where each prefix begins, and all answers."""
+    """Where each prefix begins, and all answers but the first ones."""
     starts, found, place = [], [], 0
     for prefix, sizes in zip(prefixes, answers, strict=True):
         starts.append(place)
         place += prefix
-        for size in sizes:
-            found.append(_Answer(starts[-1], prefix, place, size))
+        for number, size in enumerate(sizes):
+            if number:
+                found.append(_Answer(starts[-1], prefix, place, size))
             place += size
     return starts, found
 
@@ -152,11 +155,11 @@ def _rectangle(group: Sequence[_Answer], device: torch.device | str) -> _Rectang
     return _Rectangle(shape, *moved)
 
 
-def _put(prefix_places: Tensor, groups: Sequence[Sequence[_Answer]], num_tokens: int) -> Tensor:
-    """(T,) where each token's result lies among those of the prefixes and then the rectangles."""
+def _put(first_places: Tensor, groups: Sequence[Sequence[_Answer]], num_tokens: int) -> Tensor:
+    """(T,) where each token's result lies among those of the first documents and then the rectangles."""
     put = torch.zeros(num_tokens, dtype=torch.long)
-    put[prefix_places] = torch.arange(len(prefix_places))
-    place = len(prefix_places)
+    put[first_places] = torch.arange(len(first_places))
+    place = len(first_places)
     for group in groups:
         for answer in group:
             put[answer.start : answer.start + answer.length] = torch.arange(place, place + answer.length)

@@ -60,6 +60,17 @@ def test_shared_prefixes_give_the_states_and_gradients_of_repeated_ones(decoder)
     torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=1e-10)
 
 
+def test_rows_of_one_answer_are_plain_documents(decoder):
+    rows = [row._replace(answers=row.answers[:1]) for row in ROWS]
+    shared, plain = pack_choices(rows), repeated(rows)
+    assert (shared.tokens == plain.tokens).all()
+    found, expected = (
+        states(decoder, shared, SharedPrefixAttention(shared.prefixes, shared.answers, decoder.config.windows)),
+        states(decoder, plain, PackedAttention(plain.lengths, decoder.config.windows)),
+    )
+    assert torch.equal(found, expected)
+
+
 def test_an_answer_does_not_see_another(decoder):
     changed = [ROWS[0]._replace(answers=[[40, 41], *ROWS[0].answers[1:]]), *ROWS[1:]]
     before, after = (
