@@ -49,7 +49,9 @@ Expect the prose's language, and its time's prejudices.
 ## Training
 
 {steps:,} steps of 96 rows on two CPU cores in bf16; Muon for the layers' matrices and AdamW for the rest, peak rate
-0.004, warm-up, plateau, straight fall over the last 30 %. The recipe, deterministic from its seed on one machine:
+0.004, warm-up, plateau, straight fall over the last 30 %. Tokens that were asked for less than ten times then got a
+random part of their own, so that tuning can tell them apart (`pocket/rare.py`). The recipe, deterministic from its seed
+on one machine:
 
 ```
 python -m pocket.mixture --out data --tokens {asked} --seed 17 --corpus CORPUS

@@ -24,6 +24,7 @@ from fettle.tuning.objectives.next_token import NextToken, next_token
 from fettle.tuning.schedule import stable_then_decay
 from fettle.types.decoder import decoder_config
 from fettle.types.tuning import EarlyStopping, EvaluationEvent, Hyperparameters, StepEvent, TuningEvent
+from pocket.rare import rare_tokens, set_apart
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -60,6 +61,8 @@ def main() -> None:
     torch.set_num_threads(2)
     decoder = fresh_decoder()
     train(decoder, args.data, args.out, args.steps)
+    rare = rare_tokens(rows_of(args.data, "train"), args.steps * ROWS_PER_STEP, decoder.config.vocab_size)
+    set_apart(decoder, rare, SEED)
     write_model(decoder, args.out / "model")
 
 
