@@ -21,7 +21,7 @@ class Method(Record):
     objective: str = Field(default="next_token", description="what is to become small; listed in tuning.objectives")
     quantization: Literal["none", "nf4", "int8"] = Field(default="none", description="how the frozen base is held")
     top_fraction: float | None = Field(default=None, description="layers that are trained, where none are named")
-    learning_rate: float = Field(gt=0, description="default; tuned on support tickets, see benchmarks/defaults")
+    learning_rate: float = Field(gt=0, description="default; benchmarks/defaults says which were swept")
 
     def completed(self, given: Hyperparameters) -> Hyperparameters:
         """The settings, with the method's own where none are given."""
@@ -65,7 +65,7 @@ _ALL = [
     ),
     Method(
         name="adapter",
-        description="bottleneck adapters: a narrow layer behind attention and MLP, at a learning rate not swept yet",
+        description="bottleneck adapters: a narrow layer behind attention and MLP",
         kind="bottleneck",
         learning_rate=1e-3,
     ),

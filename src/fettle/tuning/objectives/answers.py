@@ -11,8 +11,15 @@ import torch
 from torch import Tensor
 
 from fettle.data.choice_rows import ChoiceBatch
+from fettle.data.packing import Batch
 from fettle.models.decoder import Decoder
 from fettle.tuning.objectives.scores import Scores, token_scores
+
+
+def choices_of(batch: Batch) -> ChoiceBatch:
+    """A batch of an objective whose rows are ChoiceRows."""
+    assert isinstance(batch, ChoiceBatch), "ChoiceRows make these"
+    return batch
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fettle.data.choice_rows import ChoiceBatch, ChoiceRows
+from fettle.data.choice_rows import ChoiceRows
 from fettle.data.examples import Example
 from fettle.data.packing import Batch
 from fettle.data.template import Template
-from fettle.tuning.objectives.answers import AnswerScores
+from fettle.tuning.objectives.answers import AnswerScores, choices_of
 from fettle.tuning.objectives.base import Loss, Tuned
 from fettle.types.tuning import PreferenceLoss
 
@@ -35,13 +35,13 @@ class Preference:
 
     def counts(self, batch: Batch) -> tuple[int, ...]:
         """Pairs."""
-        return (sum(len(row) - 1 for row in _choices(batch).answers),)
+        return (sum(len(row) - 1 for row in choices_of(batch).answers),)
 
     def loss(self, model: Tuned, batch: Batch) -> Loss:
         """Summed over pairs."""
         with torch.no_grad(), model.untuned(len(batch.tokens)):
-            before = AnswerScores.of(model.decoder, _choices(batch)).nll_A
-        scores = AnswerScores.of(model.decoder, _choices(batch))
+            before = AnswerScores.of(model.decoder, choices_of(batch)).nll_A
+        scores = AnswerScores.of(model.decoder, choices_of(batch))
         gain_A = before - scores.nll_A
         margins = self.settings.beta * margin(scores, gain_A)
         ranked = scores.ranking(gain_A)
@@ -53,8 +53,3 @@ def margin(scores: AnswerScores, gain_A: Tensor) -> Tensor:
     right_R = gain_A[scores.right_A]
     wrong = ~scores.right_A
     return right_R[scores.row_A[wrong]] - gain_A[wrong]
-
-
-def _choices(batch: Batch) -> ChoiceBatch:
-    assert isinstance(batch, ChoiceBatch), "ChoiceRows make these"
-    return batch

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from fettle.data.choice_rows import ChoiceBatch, ChoiceRows
+from fettle.data.choice_rows import ChoiceRows
 from fettle.data.examples import Example
 from fettle.data.packing import Batch
 from fettle.data.template import Template
-from fettle.tuning.objectives.answers import AnswerScores
+from fettle.tuning.objectives.answers import AnswerScores, choices_of
 from fettle.tuning.objectives.base import Loss, Tuned
 from fettle.types.tuning import TFewLoss
 
@@ -40,7 +40,7 @@ class TFew:
 
     def counts(self, batch: Batch) -> tuple[int, ...]:
         """Rows, and rows with wrong answers; or the right answers' tokens and the wrong ones'."""
-        answers = _choices(batch).answers
+        answers = choices_of(batch).answers
         with_wrong = sum(len(row) > 1 for row in answers)
         if self.settings.numerics == "paper":
             return len(answers), with_wrong, with_wrong
@@ -48,7 +48,7 @@ class TFew:
 
     def loss(self, model: Tuned, batch: Batch) -> Loss:
         """The three terms, times their weights."""
-        scores = AnswerScores.of(model.decoder, _choices(batch))
+        scores = AnswerScores.of(model.decoder, choices_of(batch))
         weights = scores.nll_A.new_tensor([1.0, self.settings.unlikelihood, self.settings.length_normalized])
         terms = torch.stack([self._language_modeling(scores), self._unlikelihood(scores), length_normalized(scores)])
         likelihood_A = -scores.nll_A / scores.lengths_A
@@ -84,8 +84,3 @@ def length_normalized(scores: AnswerScores) -> Tensor:
     highest_R = highest_R.scatter_reduce(0, scores.row_A, likelihood_A.detach(), "amax")
     shares_R = scores.by_row(torch.exp(likelihood_A - highest_R[scores.row_A]))
     return (shares_R.log() + highest_R - right_R).sum()
-
-
-def _choices(batch: Batch) -> ChoiceBatch:
-    assert isinstance(batch, ChoiceBatch), "ChoiceRows make these"
-    return batch
