@@ -15,6 +15,7 @@ import torch
 
 from fettle.data.packing import Batch, EncodedRows
 from fettle.models.decoder import Decoder
+from fettle.models.loading import load_decoder
 from fettle.models.weights import SINGLE, write_weights
 from fettle.tuning.checkpoint import Checkpoints
 from fettle.tuning.learner import Learner
@@ -56,10 +57,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder that pocket.mixture has written")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the model")
+    parser.add_argument("--start", type=Path, help="model folder whose weights to begin from; default: random ones")
     parser.add_argument("--steps", type=int, required=True, help=f"optimizer steps of {ROWS_PER_STEP} rows")
     args = parser.parse_args()
     torch.set_num_threads(2)
-    decoder = fresh_decoder()
+    decoder = load_decoder(args.start).requires_grad_(True) if args.start else fresh_decoder()
     train(decoder, args.data, args.out, args.steps)
     rare = rare_tokens(rows_of(args.data, "train"), args.steps * ROWS_PER_STEP, decoder.config.vocab_size)
     set_apart(decoder, rare, SEED)

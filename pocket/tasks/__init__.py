@@ -29,9 +29,9 @@ class Theme:
 
 
 THEMES: dict[str, Theme] = {
-    "copying": Theme(copying.row, 18),
+    "copying": Theme(copying.row, 22),
     "editing": Theme(editing.row, 8),
-    "extraction": Theme(extraction.row, 28),
+    "extraction": Theme(extraction.row, 34),
     "judgement": Theme(judgement.row, 6),
     "classification": Theme(classification.row, 11),
     "patterns": Theme(patterns.row, 10),

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 
 from pocket.prose import Passages
-from pocket.tasks import names
+from pocket.tasks import entities, names, times
 from pocket.tasks.domains import REQUESTS
 from pocket.tasks.entities import city, made_up
 from pocket.tasks.requests import random_request
@@ -17,13 +17,23 @@ Draw = Callable[[str], str]
 Labels = dict[str, tuple[str, str]]
 """For each class its label, as it is to be written, and its meaning."""
 
-_KINDS = """animal fruit vegetable instrument sport cloth furniture tool metal color job dish vehicle symptom language
-device"""
+_KINDS: dict[str, entities.Maker] = {
+    name: entities.listed(name)
+    for name in [
+        "animal", "fruit", "vegetable", "instrument", "sport", "cloth", "furniture", "tool", "metal", "color", "job",
+        "dish", "vehicle", "symptom", "language", "device", "genre", "cuisine",
+    ]
+} | {
+    "city": entities.city, "state": entities.state, "country": entities.country, "person": entities.person,
+    "title": entities.title, "company": entities.company, "address": entities.address, "date": times.date,
+    "musician": entities.artist, "restaurant": entities.venue, "time": times.clock,
+}  # fmt: skip
+_NAMED = ["city", "state", "country", "person", "title", "company", "musician", "restaurant"]
 
 
 def row(rng: random.Random, source: Passages) -> Row:
     """A text to classify with its choices listed, defined, or shown by examples."""
-    classes, draw = rng.choice([_topics, _topics, _intents, _intents, _moods, _kinds])(rng, source)
+    classes, draw = rng.choice([_topics, _topics, _intents, _intents, _moods, _kinds, _kinds, _kinds])(rng, source)
     changes: list[Draw] = [str, str, str.upper, str.title, _underlined]
     change = rng.choice(changes)
     labels = {name: (change(name), about) for name, about in classes.items()}
@@ -68,11 +78,13 @@ def _moods(rng: random.Random, source: Passages) -> tuple[dict[str, str], Draw]:
 
 def _kinds(rng: random.Random, source: Passages) -> tuple[dict[str, str], Draw]:
     """Kinds of things, the thing alone or in a few words."""
-    classes = rng.sample(_KINDS.split(), rng.randint(2, 6))
+    classes = rng.sample(rng.choice([list(_KINDS), _NAMED, _NAMED]), rng.randint(2, 6))
     bare = rng.random() < 0.5
+    tones: list[Draw] = [str, str, str.lower]
+    tone = rng.choice(tones)
 
     def draw(name: str) -> str:
-        thing = rng.choice(names.LISTS[name])
+        thing = tone(_KINDS[name](rng, source))
         return thing if bare else f"{source.span(rng, 1, 4)} {thing} {source.span(rng, 1, 3)}"
 
     return {name: f"names a {name}" for name in classes}, draw

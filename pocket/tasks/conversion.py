@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from pocket.prose import Passages
 from pocket.tasks import entities as e
-from pocket.tasks import names
-from pocket.tasks.domains import SLOTS
+from pocket.tasks import names, times
 from pocket.tasks.rows import Row, as_json, compose
+from pocket.tasks.slots import SLOTS
 
 
 def row(rng: random.Random, source: Passages) -> Row:
@@ -104,9 +104,9 @@ _SENTENCES: list[tuple[str, list[str]]] = [
     ("{title} is a book by {name}.", ["title", "name"]),
 ]
 _MAKERS: dict[str, e.Maker] = {
-    "name": e.person, "city": e.city, "origin": e.city, "job": e.listed("job"), "date": e.date, "amount": e.amount,
-    "year": e.year,
-    "company": e.company, "item": e.product, "color": e.listed("color"), "time": e.clock, "artist": e.artist,
+    "name": e.person, "city": e.city, "origin": e.city, "job": e.listed("job"), "date": times.date, "amount": e.amount,
+    "year": times.year,
+    "company": e.company, "item": e.product, "color": e.listed("color"), "time": times.clock, "artist": e.artist,
     "title": e.title,
     "code": e.code, "email": e.email, "address": e.address,
 }  # fmt: skip

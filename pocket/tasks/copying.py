@@ -4,14 +4,14 @@ import random
 from collections.abc import Callable
 
 from pocket.prose import Passages
-from pocket.tasks import entities
-from pocket.tasks.entities import ordinal
+from pocket.tasks import entities, times, vocabulary
 from pocket.tasks.rows import Row, as_json, bullet_list, compose
+from pocket.tasks.times import ordinal
 
 _NTH = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"]
 _ANYTHING: list[entities.Maker] = [
     entities.code, entities.person, entities.title, entities.email, entities.city, entities.product, entities.amount,
-    entities.date, entities.phone, entities.address, entities.company, entities.artist, entities.phrase,
+    times.date, entities.phone, entities.address, entities.company, entities.artist, entities.phrase,
     entities.playlist,
 ]  # fmt: skip
 
@@ -19,14 +19,17 @@ _ANYTHING: list[entities.Maker] = [
 def anything(rng: random.Random, source: Passages) -> str:
     """An entity of any kind, a made-up word or a few words of prose."""
     kind = rng.random()
-    if kind < 0.2:
+    if kind < 0.1:
         return " ".join(entities.made_up(rng) for _ in range(rng.randint(1, 3)))
-    return source.span(rng, 1, 5) if kind < 0.35 else rng.choice(_ANYTHING)(rng, source)
+    if kind < 0.25:
+        return vocabulary.phrase(rng, 1, 4)
+    return source.span(rng, 1, 5) if kind < 0.38 else rng.choice(_ANYTHING)(rng, source)
 
 
 def _words(rng: random.Random, source: Passages) -> list[str]:
     """Words with no relation to each other."""
-    return [entities.made_up(rng) if rng.random() < 0.4 else word for word in source.words(rng, rng.randint(3, 12))]
+    strange = [vocabulary.word, entities.made_up]
+    return [rng.choice(strange)(rng) if rng.random() < 0.5 else word for word in source.words(rng, rng.randint(3, 12))]
 
 
 def row(rng: random.Random, source: Passages) -> Row:
@@ -100,9 +103,9 @@ def _first_words(rng: random.Random, source: Passages) -> Row:
     words = source.sentence(rng).split(" ")
     count = rng.randint(2, min(6, len(words)))
     if rng.random() < 0.6:
-        asked, answer = f"Give the first {rng.choice([str(count), entities.NUMBER_WORDS[count]])} words.", words[:count]
+        asked, answer = f"Give the first {rng.choice([str(count), times.NUMBER_WORDS[count]])} words.", words[:count]
     else:
-        asked, answer = f"Give the last {rng.choice([str(count), entities.NUMBER_WORDS[count]])} words.", words[-count:]
+        asked, answer = f"Give the last {rng.choice([str(count), times.NUMBER_WORDS[count]])} words.", words[-count:]
     return compose(rng, asked, " ".join(words), " ".join(answer))
 
 
@@ -180,8 +183,21 @@ def _several(rng: random.Random, source: Passages) -> Row:
     return compose(rng, asked, text, "\n".join(spans))
 
 
+def _apart(rng: random.Random, _source: Passages) -> Row:
+    """Words of one line, each on its own: in a JSON list, on a line, in marks or under numbers."""
+    words = [vocabulary.word(rng) for _ in range(rng.randint(3, 12))]
+    asked, answer = rng.choice([
+        ("as a JSON list", as_json(words)), ("one per line", "\n".join(words)),
+        ("in quotation marks", " ".join(f'"{word}"' for word in words)), ("separated by commas", ", ".join(words)),
+        ("as JSON with the positions as keys", as_json({str(at): word for at, word in enumerate(words, 1)})),
+        ("in parentheses", " ".join(f"({word})" for word in words)),
+    ])  # fmt: skip
+    verb = rng.choice(["Write the words", "Give the words", "The words", "Return each word", "Put these words"])
+    return compose(rng, f"{verb} {asked}.", " ".join(words), answer)
+
+
 _WAYS: list[Callable[[random.Random, Passages], Row]] = [
     _repeat, _repeat, _quoted, _quoted, _nth_word, _nth_line, _first_words, _sentence_of, _line_with, _value_of,
     _value_of,
-    _after_word, _find_kind, _find_kind, _several,
+    _after_word, _find_kind, _find_kind, _several, _apart, _apart, _apart,
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from pocket.prose import Passages
 from pocket.tasks import entities as e
-from pocket.tasks import names
+from pocket.tasks import names, times
 from pocket.tasks.rows import Message, Row, as_json, message
 
 _DETAILS: list[tuple[str, e.Maker, list[str], list[str]]] = [
@@ -19,7 +19,7 @@ _DETAILS: list[tuple[str, e.Maker, list[str], list[str]]] = [
     "which email did i give you?"]),
     ("product", e.product, ["it's about the {}", "i bought a {}", "my {} is broken"], ["Which product is this about?",
     "what did i buy?"]),
-    ("date", e.date, ["i need it by {}", "the date is {}", "it happened on {}"], ["Which date did I say?",
+    ("date", times.date, ["i need it by {}", "the date is {}", "it happened on {}"], ["Which date did I say?",
     "when was it?"]),
     ("amount", e.amount, ["i paid {}", "it cost {}", "they charged me {}"], ["How much was it?",
     "what amount did i mention?"]),

@@ -2,18 +2,6 @@
 
 from dataclasses import dataclass
 
-from pocket.tasks import entities as e
-from pocket.tasks.entities import Maker, listed
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A part of a request: what makes it, names for its key, and what it means."""
-
-    make: Maker
-    keys: tuple[str, ...]
-    about: str
-
 
 @dataclass(frozen=True)
 class Intent:
@@ -24,109 +12,8 @@ class Intent:
     templates: tuple[str, ...]
 
 
-def _slot(make: Maker, keys: str, about: str) -> Slot:
-    return Slot(make, tuple(keys.split("/")), about)
-
-
-ALIKE = tuple(
-    frozenset(group.split())
-    for group in (
-        "song album playlist book film title",
-        "artist author director person other",
-        "city place country origin destination",
-        "date end_date year",
-        "genre book_genre film_genre",
-        "task message subject phrase",
-        "hotel restaurant cinema room_name room",
-        "account to_account",
-        "company carrier airline service",
-        "code parcel flight",
-        "item device vehicle media",
-        "rating best people quantity percent weight size",
-        "time duration",
-        "amount currency",
-        "email phone",
-        "kind cuisine dish",
-    )
-)
-"""Slots that a reader could take for each other; one that a text lacks is not asked for beside one that it has."""
-
-SLOTS: dict[str, Slot] = {
-    "song": _slot(e.title, "song/track/song title/piece/tune", "the piece of music"),
-    "album": _slot(e.title, "album/record/album name/release", "the album"),
-    "artist": _slot(e.artist, "artist/performer/musician/band/singer", "who plays or sings it"),
-    "playlist": _slot(e.playlist, "playlist/list/list name/target list", "the list it goes to"),
-    "genre": _slot(listed("genre"), "genre/style/music genre", "the style of music"),
-    "service": _slot(listed("music_service"), "service/app/platform/player", "the app to use"),
-    "year": _slot(e.year, "year/release year/period", "the year"),
-    "book": _slot(e.title, "book/title/work/book title", "the title of the book"),
-    "author": _slot(e.person, "author/writer/written by", "who wrote it"),
-    "book_genre": _slot(listed("book_genre"), "genre/category/shelf", "the kind of book"),
-    "film": _slot(e.title, "film/movie/title/film title", "the title of the film"),
-    "director": _slot(e.person, "director/directed by/filmmaker", "who directed it"),
-    "film_genre": _slot(listed("movie_genre"), "genre/film genre/kind", "the kind of film"),
-    "cinema": _slot(listed("cinema"), "cinema/theatre/house/venue", "the cinema"),
-    "rating": _slot(e.rating, "rating/score/stars/points", "how many stars or points"),
-    "best": _slot(e.best_rating, "out of/maximum/scale/top score", "the best score"),
-    "media": _slot(listed("media_kind"), "type/media/format/kind", "what kind of work it is"),
-    "city": _slot(e.city, "city/town/location/place/where", "the city"),
-    "place": _slot(e.place, "place/location/area/region/where", "the place"),
-    "country": _slot(e.country, "country/nation/land", "the country"),
-    "origin": _slot(e.city, "origin/from/departure city/start/from city", "where it starts"),
-    "destination": _slot(e.city, "destination/to/arrival city/going to/to city", "where it ends"),
-    "date": _slot(e.date, "date/day/when/on date", "the day"),
-    "end_date": _slot(e.date, "end date/return date/until/checkout/back on", "the last day"),
-    "time": _slot(e.clock, "time/at/hour/start time/at time", "the time of day"),
-    "duration": _slot(e.duration, "duration/length/how long/for time", "how long"),
-    "airline": _slot(listed("airline"), "airline/carrier/operator", "the airline"),
-    "class": _slot(listed("travel_class"), "class/cabin/travel class", "the travel class"),
-    "flight": _slot(e.flight, "flight/flight number/service number", "the flight or train number"),
-    "vehicle": _slot(listed("vehicle"), "vehicle/mode/transport", "the means of transport"),
-    "hotel": _slot(e.venue, "hotel/property/accommodation/place name", "the hotel"),
-    "restaurant": _slot(e.venue, "restaurant/place name/venue/house", "the restaurant"),
-    "kind": _slot(listed("restaurant_kind"), "venue type/kind of place/establishment/sort", "the kind of place"),
-    "cuisine": _slot(listed("cuisine"), "cuisine/food type/kitchen/food style", "the kind of food"),
-    "dish": _slot(listed("dish"), "dish/food/meal/item", "what to eat"),
-    "people": _slot(e.small_number, "people/guests/number of people/seats", "how many people"),
-    "condition": _slot(listed("weather"), "condition/weather/forecast/sky", "the kind of weather"),
-    "temperature": _slot(e.temperature, "temperature/degrees/target/setting", "the temperature"),
-    "room": _slot(listed("room"), "room/location/zone/where", "the room"),
-    "device": _slot(listed("device"), "device/appliance/thing/gadget", "the device"),
-    "color": _slot(listed("color"), "color/colour/shade", "the colour"),
-    "percent": _slot(e.percent, "level/percentage/brightness/amount", "the level"),
-    "person": _slot(e.somebody, "person/contact/name/who/recipient", "the person"),
-    "other": _slot(e.first_name, "with/second person/other person/companion", "the other person"),
-    "meeting": _slot(listed("meeting"), "event/meeting/title/subject/appointment", "what happens"),
-    "room_name": _slot(listed("room_name"), "room/venue/location/meeting room", "where they meet"),
-    "task": _slot(e.phrase, "task/reminder/note/text/todo", "what to remember"),
-    "message": _slot(e.phrase, "message/body/content/text", "what to say"),
-    "subject": _slot(e.phrase, "subject/topic/title/about", "what it is about"),
-    "email": _slot(e.email, "email/email address/mail/contact email", "the e-mail address"),
-    "phone": _slot(e.phone, "phone/phone number/number/mobile", "the telephone number"),
-    "account": _slot(listed("account"), "account/from account/source account/card", "the account"),
-    "to_account": _slot(listed("account"), "to account/target account/destination account", "the account it goes to"),
-    "amount": _slot(e.amount, "amount/sum/value/price/total", "how much money"),
-    "currency": _slot(listed("currency"), "currency/to currency/money", "the currency"),
-    "company": _slot(e.company, "company/firm/business/merchant/organisation", "the company"),
-    "doctor": _slot(listed("doctor"), "doctor/specialist/provider/doctor type", "which kind of doctor"),
-    "symptom": _slot(listed("symptom"), "symptom/complaint/reason/problem", "what hurts"),
-    "code": _slot(e.code, "order/order number/reference/number/booking/id", "the number of the order"),
-    "parcel": _slot(e.code, "parcel/tracking number/shipment/tracking id", "the number of the parcel"),
-    "carrier": _slot(listed("carrier"), "courier/shipping company/delivered by", "who delivers"),
-    "address": _slot(e.address, "address/street/deliver to/street address", "the street address"),
-    "weight": _slot(e.weight, "weight/size/quantity/measure", "how heavy or large it is"),
-    "item": _slot(e.product, "item/product/article/goods/thing", "the thing"),
-    "size": _slot(listed("size"), "size/fit/dimension", "the size"),
-    "material": _slot(listed("material"), "material/made of/fabric", "what it is made of"),
-    "quantity": _slot(e.small_number, "quantity/count/how many/units", "how many"),
-    "department": _slot(listed("department"), "department/team/unit/division", "the department"),
-    "document": _slot(listed("document"), "document/file/paper/attachment", "the document"),
-    "job": _slot(listed("job"), "job/role/position/profession", "the job"),
-    "language": _slot(listed("language"), "language/target language/tongue", "the language"),
-    "title": _slot(e.title, "title/name/label/called", "its name"),
-    "phrase": _slot(e.phrase, "phrase/words/query/search text", "the words"),
-}  # fmt: skip
-"""Every slot by its name in the templates."""
+_WHERE = "([city]|[city]|[city](,|) [state]|[city](,|) [country]|[state]|[country]|[country])"
+"""What `{where}` stands for: to know a town from a state and a country is most of what placing a request takes."""
 
 _REQUESTS = """
 music: play music
@@ -135,12 +22,21 @@ music: play music
 play the album [album]( by [artist]|)( using [service]|)
 (let me hear|i want to listen to|play me) [artist]( from the [genre] section|)
 (open [service] and |)play [song]
+play (the |some |)[order] [music_kind] (by|from|of) [artist]( on [service]|)
+play (a |the |)[music_kind] [song]( by [artist]|)
+(play|hear|start) [artist] [song]
+(play|put on) [order] [genre] (from|of) [year]( on [service]|)
 music: add to list
 add [song]( by [artist]|) to (my|the) [playlist]( playlist|)
 put [artist] (on|in|onto) (my |)[playlist]
 (i want|i'd like) [song] (added to|in) the playlist (called |named |)[playlist]
 (could you |)include the track [song] in [playlist]
 save [song] (for later |)in [playlist]
+add (this|the|that) [music_kind]( by [artist]|) to [owner] [playlist]( playlist|)
+put [artist]('s [music_kind]|) (on|onto|in) [owner] (playlist |list |)[playlist]
+(add|put) [song] (to|onto|in) [owner] [playlist]( playlist|)
+(add|put) [artist] (to|onto|in) [owner] [playlist]( playlist|)
+(i want|i'd like) (some |)[artist] (in|on) [owner] playlist [playlist]
 music: create list
 (create|make|start) a (new |)playlist (called|named) [playlist]( with [genre]|)
 i need a new [genre] list (for|called) [playlist]
@@ -153,14 +49,19 @@ library: find book
 do you have anything by [author]
 is [book] (available|in the library)( in [language]|)
 (show me|recommend) a [book_genre] (book|novel)( in [language]|)
+(find|search|look up|show) (me |)the [series_part] [book]( by [author]|)
+(i want|show me) the [order] [series_part] (of|by|from) [author]
 library: borrow book
 (i want to|may i|can i) (borrow|reserve) [book]( until [end_date]|)( under the name [person]|)
 (renew|extend) (my loan of |)[book] (for|by) [duration]
 films: film times
 (when|what time) is [film] (playing|showing|on)( at [cinema]|)( on [date]|)
-(find|show|list) (the |)(showings|times|screenings) (of|for) [film]( in [city]|)
+(find|show|list) (the |)(showings|times|screenings) (of|for) [film]( in {where}|)
 which films (are on|are showing|play) (at|in) the [cinema]( [date]|)
-is there a [film_genre] (film|movie) (on|playing) (near|in) [city]
+is there a [film_genre] (film|movie) (on|playing) (near|in) {where}
+(find|show|where is) the [series_part] (called|named|titled|) [film]
+(what are|give me) the [order] (films|movie schedules|showings) (at|in|for) [relation] [cinema]
+(show|list) (film|movie) times [relation] [city]( on [date]|)
 films: book seats
 (book|reserve|get me) [people] (tickets|seats) for [film]( at [cinema]|)( at [time]|)
 i need [people] tickets to [film] on [date]
@@ -174,37 +75,55 @@ travel: book flight
 book (a flight|[airline]) from [origin] to [destination] (departing|on) [date] (returning|and back) [end_date]
 are there flights (to [destination] from [origin]|from [origin] to [destination])( in [class]|)
 travel: book hotel
-(book|reserve) [hotel] in [city] (from|starting) [date] (to|until) [end_date]
-i need a (room|bed) in [city] for [people] (people|guests)( for [duration]|)
-(find|get) me a hotel (near|in) [city]( for [date]|)
+(book|reserve) [hotel] in {where} (from|starting) [date] (to|until) [end_date]
+i need a (room|bed) in {where} for [people] (people|guests)( for [duration]|)
+(find|get) me a hotel (near|in) {where}( for [date]|)
 travel: rent vehicle
-(rent|hire|book) a [vehicle] in [city]( for [duration]|)( from [company]|)
+(rent|hire|book) a [vehicle] in {where}( for [duration]|)( from [company]|)
 (i need|get me) a [vehicle] (to|going to) [destination] at [time]
 travel: flight status
 (is|when does) flight [flight] (on time|land|leave)( today|)
 (check|what is) the status of [flight]( from [origin]|)( on [date]|)
 weather: get weather
-(what is|what's|how is|tell me) the (weather|forecast) (in|for|near) [place]( on [date]|)
-will (there be|we get|it bring) [condition] in [place]( [date]|)
-(will it be|is it going to be) [temperature] in [place]( at [time]|)
-do i need an umbrella in [place] (on [date]|at [time])
-how (cold|hot|windy) (will it be|is it) (in|around) [place] [date]
-is [condition] (expected|coming|likely) (in|near) [place]( on [date]|)
+(what is|what's|how is|tell me) the (weather|forecast) (in|for|near) {where}( on [date]|)
+will (there be|we get|it bring) [condition] in {where}( [date]|)
+(will it be|is it going to be) [temperature] in {where}( at [time]|)
+do i need an umbrella in {where} (on [date]|at [time])
+how (cold|hot|windy) (will it be|is it) (in|around) {where} [date]
+is [condition] (expected|coming|likely) (in|near) {where}( on [date]|)
+(what is|what's) the (weather|forecast) (in|for) [city](,|) [state]( on [date]|)
+(will it be|is it|how) [condition] (in|at) [city](,|) [country]( at [time]|)
+(weather|forecast) (for|in) [state] (on|for) [date]
+is there [condition] (in|over) [country]( on [date]|)
+(what will|how will) the weather be [relation] [landmark]( in [duration]|)
+(tell me|show me) the forecast (of|for) my (current |)(position|location) (for|on) [date]
 weather: weather alert
-(warn|tell|alert) me (if|when) (there is|we expect) [condition] in [place]
-(set|create) a weather alert for [condition] (in|near) [place]
+(warn|tell|alert) me (if|when) (there is|we expect) [condition] in {where}
+(set|create) a weather alert for [condition] (in|near) {where}
 restaurants: book table
 (book|reserve|get) (me |)a table for [people] at [restaurant]( at [time]|)( on [date]|)
-i (want|need|would like) to (eat|have) [cuisine] (food |)in [city] (with [people] people|[date])
-(find|book) a [kind] (that serves|serving|with) [dish] (in|near) [city]( for [people]|)
-make a reservation (at|for) [restaurant] in [city]( for [people]|)( at [time]|)
-(we are [people]|party of [people]) and want a [cuisine] [kind] (near|in) [city]
+i (want|need|would like) to (eat|have) [cuisine] (food |)in {where} (with [people] people|[date])
+(find|book) a [kind] (that serves|serving|with) [dish] (in|near) {where}( for [people]|)
+make a reservation (at|for) [restaurant] in {where}( for [people]|)( at [time]|)
+(we are [people]|party of [people]) and want a [cuisine] [kind] (near|in) {where}
 [person] and [other] (will|want to) eat at [restaurant] (on|this) [date]
+(book|reserve) (me |)(a table|a spot|seats) (at|in) (a |an |)[order] [kind] (in|near) [city](,|) [state]( for [people]|)
+(book|find) a [kind] with [facility] (in|for) [country]( for [party]|)
+(i want|i need|get me) a (table|spot|reservation) for [party] at [restaurant]( in [state]|)( [date]|)
+(book|reserve) (a table|a place) [relation] [landmark] for [people]( [time]|)
+(let's|i'd like to) (eat|dine) at a [cuisine] [kind] [relation] [city]( in [duration]|)
+(party of|table for) [people] (at|in) (a |an |)[kind] that serves [dish] in [state]( at [time]|)
+(book|get) [restaurant] in [country] for [people] (people |)(at|for) [time]
 restaurants: order food
 (i'd like to order|order|can i have) [quantity] [dish]( from [restaurant]|)( to [address]|)
 (deliver|send|bring) [dish] to [address]( at [time]|)
+restaurants: rate work
+(rate|give) (the |)[series_part] [book] [rating] (of|out of) [best]( stars| points|)
+(i give|give) [rating] (stars|points) to (the |this |)(current |last |)[series_part]( [title]|)
+(i think|i'd say) (the |)[order] [series_part] [title] (is worth|deserves|gets) [rating]( points| stars|)
+[rating] (out of|of) [best]( stars|) for [title]
 restaurants: review place
-[restaurant] in [city] (was|is) (great|awful|fine), [rating] stars
+[restaurant] in {where} (was|is) (great|awful|fine), [rating] stars
 (rate|score) [restaurant] [rating] out of [best]
 home: switch device
 (turn|switch) (on|off) the [device] in the [room]
@@ -289,7 +208,7 @@ office: find document
 (where is|i need) the [document] (for|about) [subject]
 (search|look) for [phrase] in the [document]
 office: ask department
-(who|which person) (leads|runs) the [department] (team|department)( in [city]|)
+(who|which person) (leads|runs) the [department] (team|department)( in {where}|)
 (forward|send) the [document] to [department]( by [date]|)
 (connect me to|i want to talk to|put me through to) [department]( about [subject]|)
 office: translate text
@@ -313,7 +232,7 @@ bookings: change booking
 profile: contact details
 (my new|change my) (phone number|number) (is|to) [phone]
 (update|set) (my |the )email (of|for) [person] to [email]
-(i moved|we moved), (my|our) (new |)address is [address] in [city]
+(i moved|we moved), (my|our) (new |)address is [address] in {where}
 """
 
 _RECORDS = """
@@ -371,7 +290,7 @@ def _parse(text: str) -> list[Intent]:
         if colon and head.isalpha() and head.islower() and "[" not in tail:
             found.append((head, tail, []))
         else:
-            found[-1][2].append(line.replace("\\n", "\n"))
+            found[-1][2].append(line.replace("\\n", "\n").replace("{where}", _WHERE))
     return [Intent(domain, name, tuple(templates)) for domain, name, templates in found]
 
 

@@ -4,7 +4,8 @@ import random
 from collections.abc import Callable
 
 from pocket.prose import Passages
-from pocket.tasks import names
+from pocket.tasks import gazetteer, names, vocabulary
+from pocket.tasks.times import NUMBER_WORDS
 
 Maker = Callable[[random.Random, Passages], str]
 """What makes one entity."""
@@ -22,17 +23,22 @@ def made_up(rng: random.Random, shortest: int = 1, longest: int = 3) -> str:
 
 def first_name(rng: random.Random, _source: Passages) -> str:
     """A given name, sometimes an invented one."""
-    return made_up(rng, 2, 2).capitalize() if rng.random() < 0.2 else rng.choice(names.FIRST)
+    kind = rng.random()
+    if kind < 0.5:
+        return gazetteer.given_name(rng)
+    return made_up(rng, 2, 2).capitalize() if kind < 0.6 else rng.choice(names.FIRST)
 
 
 def last_name(rng: random.Random, _source: Passages) -> str:
     """A family name, sometimes an invented or double one."""
     kind = rng.random()
-    if kind < 0.25:
+    if kind < 0.15:
         return made_up(rng, 2, 3).capitalize()
-    if kind < 0.3:
+    if kind < 0.2:
         return f"{rng.choice(names.LAST)}-{rng.choice(names.LAST)}"
-    return rng.choice(["O'", "Mc", "de ", "van "]) + rng.choice(names.LAST) if kind < 0.36 else rng.choice(names.LAST)
+    if kind < 0.26:
+        return rng.choice(["O'", "Mc", "de ", "van "]) + rng.choice(names.LAST)
+    return gazetteer.family_name(rng) if kind < 0.7 else rng.choice(names.LAST)
 
 
 def person(rng: random.Random, source: Passages) -> str:
@@ -48,16 +54,18 @@ def somebody(rng: random.Random, source: Passages) -> str:
 
 
 def city(rng: random.Random, _source: Passages) -> str:
-    """A town, two in five invented."""
+    """A town, most of them real."""
     kind = rng.random()
-    if kind < 0.3:
+    if kind < 0.5:
+        return gazetteer.city(rng)
+    if kind < 0.65:
         return made_up(rng, 2, 3).capitalize()
-    if kind < 0.4:
+    if kind < 0.75:
         tail = rng.choice(
             ["Falls", "Springs", "Bay", "Heights", "upon Tyne", "Beach", "Park", "Junction", "Hill", "Ridge"]
         )
         return f"{rng.choice([made_up(rng, 2, 2).capitalize(), rng.choice(names.LAST)])} {tail}"
-    if kind < 0.5:
+    if kind < 0.82:
         return (
             rng.choice(["Port", "New", "Saint", "Fort", "Lake", "El", "San", "North"])
             + " "
@@ -68,26 +76,35 @@ def city(rng: random.Random, _source: Passages) -> str:
 
 def country(rng: random.Random, _source: Passages) -> str:
     """A country."""
-    return rng.choice(names.COUNTRIES) if rng.random() < 0.8 else made_up(rng, 2, 3).capitalize() + "ia"
+    return rng.choice(names.COUNTRIES) if rng.random() < 0.3 else gazetteer.country(rng)
+
+
+def state(rng: random.Random, _source: Passages) -> str:
+    """A state of the United States, or its code."""
+    return gazetteer.state(rng)
 
 
 def place(rng: random.Random, source: Passages) -> str:
-    """A town, or a country, or both."""
+    """A town, a state or a country, or the town and where it lies."""
     kind = rng.random()
-    if kind < 0.15:
-        return country(rng, source)
-    return f"{city(rng, source)}, {country(rng, source)}" if kind < 0.22 else city(rng, source)
+    if kind < 0.25:
+        return rng.choice([state, country])(rng, source)
+    if kind < 0.4:
+        return f"{city(rng, source)}{rng.choice([', ', ' '])}{rng.choice([state, country])(rng, source)}"
+    return city(rng, source)
 
 
 def title(rng: random.Random, source: Passages) -> str:
     """The title of a work: composed words, a span of prose, a foreign phrase or an invented word."""
     adjective, noun, other = rng.choice(names.ADJECTIVES), rng.choice(names.NOUNS), rng.choice(names.NOUNS)
     kind = rng.random()
-    if kind < 0.35:
+    if kind < 0.3:
         return title_case(source.span(rng, 1, 6))
-    if kind < 0.45:
-        return title_case(" ".join(rng.choices(names.FOREIGN, k=rng.randint(1, 3))))
-    if kind < 0.5:
+    if kind < 0.4:
+        return title_case(foreign(rng, source))
+    if kind < 0.48:
+        return vocabulary.phrase(rng, 1, 4)
+    if kind < 0.52:
         return (
             f"{made_up(rng).capitalize()} {rng.choice(['II', 'III', '2', 'Vol. 3', 'Live', '(Remix)', '1999', '77'])}"
         )
@@ -101,6 +118,13 @@ def title(rng: random.Random, source: Passages) -> str:
     return title_case(rng.choice(shapes))
 
 
+def foreign(rng: random.Random, _source: Passages) -> str:
+    """One to four words of another language."""
+    if rng.random() < 0.6:
+        return gazetteer.foreign_words(rng, 1, 4)
+    return " ".join(rng.choices(names.FOREIGN, k=rng.randint(1, 3)))
+
+
 def title_case(text: str) -> str:
     """Each word with a capital; what has one keeps it."""
     return " ".join(word[:1].upper() + word[1:] for word in text.split(" "))
@@ -109,8 +133,10 @@ def title_case(text: str) -> str:
 def artist(rng: random.Random, source: Passages) -> str:
     """Who made a work."""
     kind = rng.random()
-    if kind < 0.45:
+    if kind < 0.55:
         return person(rng, source)
+    if kind < 0.63:
+        return vocabulary.phrase(rng, 1, 2)
     adjective, noun = rng.choice(names.ADJECTIVES), rng.choice(names.NOUNS)
     shapes = [
         f"the {noun}s", f"the {adjective} {noun}s", f"{adjective} {noun}", made_up(rng, 2, 3),
@@ -120,6 +146,33 @@ def artist(rng: random.Random, source: Passages) -> str:
         "".join(rng.choices("ABCDEFGKLMNPRSTVXZ", k=3)),
     ]  # fmt: skip
     return title_case(rng.choice(shapes))
+
+
+def owner(rng: random.Random, source: Passages) -> str:
+    """Whose something is."""
+    return rng.choice(["my", "my", "my", "our", f"{first_name(rng, source)}'s", "his", "her"])
+
+
+def party(rng: random.Random, source: Passages) -> str:
+    """Who comes to dinner."""
+    relation = rng.choice(names.RELATIONS)
+    one, two, three = (first_name(rng, source) for _ in range(3))
+    shapes = [
+        f"me and my {relation}", f"my {relation} and I", f"{one} and {two}", f"{one}, {two} and {three}",
+        f"me, {one} and {two}", f"{one} and me", f"my {relation} {one}", f"{one} {two} and {three}",
+        rng.choice(names.LISTS["party"]),
+    ]  # fmt: skip
+    return rng.choice(shapes)
+
+
+def landmark(rng: random.Random, source: Passages) -> str:
+    """A place that people meet at."""
+    kind = rng.choice(
+        ["Museum", "Park", "Bridge", "Station", "Stadium", "Airport", "Zoo", "Theatre", "College", "Lake", "Tower",
+         "Street station", "Cathedral", "Market", "Forest", "National Park", "Mall"]
+    )  # fmt: skip
+    head = rng.choice([city, last_name, title, state])(rng, source)
+    return rng.choice([f"{head} {kind}", f"the {head} {kind}", f"{first_name(rng, source)}'s {kind.lower()}"])
 
 
 def playlist(rng: random.Random, source: Passages) -> str:
@@ -154,7 +207,8 @@ def playlist(rng: random.Random, source: Passages) -> str:
         f"{rng.choice(names.ADJECTIVES)} {rng.choice(mine)}",
         f"{rng.choice(names.LISTS['genre'])} {rng.choice(mine)}", f"{rng.choice(names.FIRST)}'s {rng.choice(mine)}",
         source.span(rng, 1, 4), f"{rng.randint(60, 99)}s {rng.choice(mine)}",
-        f"{rng.choice(names.NOUNS)} {rng.choice(mine)}",
+        f"{rng.choice(names.NOUNS)} {rng.choice(mine)}", vocabulary.phrase(rng, 1, 4), foreign(rng, source),
+        f"{vocabulary.phrase(rng, 1, 2)} {rng.choice(mine)}", f"this is {artist(rng, source)}", title(rng, source),
     ]  # fmt: skip
     return title_case(rng.choice(shapes))
 
@@ -219,86 +273,6 @@ def code(rng: random.Random, _source: Passages) -> str:
     return rng.choice(shapes)
 
 
-def date(rng: random.Random, _source: Passages) -> str:
-    """A day as people write it."""
-    day, month, year = rng.randint(1, 28), rng.choice(names.MONTHS), rng.randint(1990, 2034)
-    weekday, number = rng.choice(names.WEEKDAYS), names.MONTHS.index(month) + 1
-    shapes = [
-        f"{month} {day}", f"{day} {month}", f"{month} {ordinal(day)}", f"{day} {month} {year}",
-        f"{month} {day}, {year}",
-        f"{year}-{number:02}-{day:02}", f"{day:02}/{number:02}/{year}", weekday, f"next {weekday}",
-        f"{weekday} {day} {month}",
-        "tomorrow", "today", "tonight", f"this {weekday}", "next week", f"the {ordinal(day)} of {month}",
-        f"{weekday} morning",
-        f"in {rng.randint(2, 12)} days", f"{weekday} evening", f"{day}.{number}.{year}", "the day after tomorrow",
-    ]  # fmt: skip
-    return rng.choice(shapes)
-
-
-def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 4th."""
-    tail = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{tail}"
-
-
-def clock(rng: random.Random, _source: Passages) -> str:
-    """A time of day as people write it."""
-    hour, minute = rng.randint(1, 12), rng.choice([0, 5, 10, 15, 20, 25, 30, 40, 45, 50, 55, rng.randint(0, 59)])
-    half = rng.choice(["am", "pm", " am", " pm", "AM", "PM"])
-    shapes = [
-        f"{hour}{half}", f"{hour}:{minute:02}{half}", f"{hour + 11}:{minute:02}", f"{hour:02}:{minute:02}",
-        f"{hour} o'clock",
-        f"half past {rng.choice(NUMBER_WORDS[1:13])}", f"quarter to {rng.choice(NUMBER_WORDS[1:13])}", "noon",
-        "midnight",
-        f"{rng.choice(NUMBER_WORDS[1:13])} thirty", f"{rng.choice(NUMBER_WORDS[1:13])} in the morning",
-        f"{hour}.{minute:02}",
-    ]  # fmt: skip
-    return rng.choice(shapes)
-
-
-NUMBER_WORDS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-    "twenty",
-]
-
-
-def duration(rng: random.Random, _source: Passages) -> str:
-    """A length of time."""
-    count = rng.randint(2, 60)
-    return rng.choice(
-        [
-            f"{count} minutes",
-            f"{count} hours",
-            f"{rng.choice(NUMBER_WORDS[2:])} days",
-            "an hour",
-            "half an hour",
-            f"{count} seconds",
-            "a week",
-            f"{rng.choice(NUMBER_WORDS[2:])} weeks",
-            f"{count} min",
-        ]
-    )
-
-
 def amount(rng: random.Random, _source: Passages) -> str:
     """A sum of money."""
     whole, cents = rng.choice([rng.randint(1, 99), rng.randint(100, 9999)]), digits(rng, 2)
@@ -330,11 +304,6 @@ def rating(rng: random.Random, _source: Passages) -> str:
 def best_rating(rng: random.Random, _source: Passages) -> str:
     """The most stars or points that can be given."""
     return rng.choice(["5", "6", "10", "five", "six", "ten"])
-
-
-def year(rng: random.Random, _source: Passages) -> str:
-    """A year."""
-    return str(rng.randint(1850, 2034)) if rng.random() < 0.85 else f"the {rng.randint(2, 9)}0s"
 
 
 def email(rng: random.Random, _source: Passages) -> str:

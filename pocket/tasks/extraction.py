@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocket.prose import Passages
-from pocket.tasks.domains import ALIKE, RECORDS, REQUESTS, SLOTS, Intent
+from pocket.tasks.domains import RECORDS, REQUESTS, Intent
 from pocket.tasks.entities import made_up
 from pocket.tasks.requests import Request, random_request
 from pocket.tasks.rows import Row, as_json, compose, exchange, layout, message
 from pocket.tasks.shots import show
+from pocket.tasks.slots import ALIKE, SLOTS
 
 Case = Callable[[str], str]
 
@@ -65,7 +66,7 @@ class Schema:
 
 def row(rng: random.Random, source: Passages) -> Row:
     """A request with its schema given, shown by examples, or implied."""
-    return rng.choices([_described, _by_example, _canonical, _single], weights=[50, 30, 12, 18])[0](rng, source)
+    return rng.choices([_described, _by_example, _canonical, _single], weights=[45, 26, 24, 15])[0](rng, source)
 
 
 def _pool(rng: random.Random) -> list[Intent]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from pocket.prose import Passages
 from pocket.tasks import entities as e
-from pocket.tasks import names
+from pocket.tasks import names, times
 from pocket.tasks.requests import random_request
 from pocket.tasks.rows import Row, as_json, compose, exchange, inline_list, layout
 
@@ -54,7 +54,7 @@ def _list_three(rng: random.Random, _source: Passages) -> Row:
     kind = rng.choice(list(_KINDS))
     things = rng.sample(names.LISTS[_KINDS[kind]], rng.randint(4, 7))
     count = rng.randint(1, 4)
-    number = rng.choice([str(count), e.NUMBER_WORDS[count]])
+    number = rng.choice([str(count), times.NUMBER_WORDS[count]])
     asked = rng.choice(
         [f"List the first {number} {kind}.", f"Give me the first {number} of these {kind}, separated by commas."]
     )
@@ -89,7 +89,7 @@ _TEMPLATES = [
     "Call {name} on {phone}",
 ]  # fmt: skip
 _FIELDS: dict[str, e.Maker] = {
-    "name": e.person, "code": e.code, "date": e.date, "venue": e.venue, "time": e.clock, "company": e.company,
+    "name": e.person, "code": e.code, "date": times.date, "venue": e.venue, "time": times.clock, "company": e.company,
     "subject": e.phrase,
     "city": e.city, "amount": e.amount, "title": e.title, "artist": e.artist, "address": e.address, "item": e.product,
     "phone": e.phone,
@@ -118,7 +118,7 @@ def _fill(rng: random.Random, source: Passages) -> Row:
 
 def _subject_line(rng: random.Random, source: Passages) -> Row:
     """A message and its subject line: what it is about, and its number or date."""
-    name, item, code, date = e.person(rng, source), e.product(rng, source), e.code(rng, source), e.date(rng, source)
+    name, item, code, date = e.person(rng, source), e.product(rng, source), e.code(rng, source), times.date(rng, source)
     hello = rng.choice(["Hello,", "Dear team,", "Hi,", f"Dear {e.first_name(rng, source)},"])
     body, subject = rng.choice([
         (f"the {item} I ordered ({code}) has not come yet. Please look into it.", f"Missing delivery: {item} ({code})"),

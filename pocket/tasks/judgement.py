@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from pocket.prose import Passages
 from pocket.tasks import names
-from pocket.tasks.domains import REQUESTS, SLOTS, Intent
+from pocket.tasks.domains import REQUESTS, Intent
 from pocket.tasks.entities import first_name
 from pocket.tasks.requests import Request, random_request
 from pocket.tasks.rows import Row, as_json, compose
 from pocket.tasks.shots import show
+from pocket.tasks.slots import SLOTS
 
 _PHRASES: dict[str, dict[str, list[str]]] = {
     "mood": names.FEELINGS,

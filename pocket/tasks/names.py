@@ -108,6 +108,8 @@ Stores,Studios,Supplies,Systems,Telecom,Tools,Travel,Trust,Works""")
 WEEKDAYS = _items("Monday,Tuesday,Wednesday,Thursday,Friday,Saturday,Sunday")
 MONTHS = _items("January,February,March,April,May,June,July,August,September,October,November,December")
 
+RELATIONS = _items("sister,brother,wife,husband,boss,mother,cousin,friend,niece,team")
+
 LISTS: dict[str, list[str]] = {
     kind: _items(items)
     for kind, items in {
@@ -124,6 +126,16 @@ LISTS: dict[str, list[str]] = {
         "gnocchi",
         "restaurant_kind": "restaurant,bistro,café,pub,diner,steakhouse,food truck,bakery,tavern,brasserie,pizzeria,"
         "tea house,wine bar,noodle bar,buffet,gastropub,cafeteria,taqueria,ice cream parlor",
+        "facility": "parking,wifi,a pool,outdoor seating,live music,a terrace,smoking room,spa,indoor,outdoor,a garden,"
+        "a playground,air conditioning,takeout,valet parking,a bar",
+        "relation": "near,close to,nearby,next to,in the same area as,within walking distance of,not far from,"
+        "in the neighborhood of,around,far from,ten minutes from,across from,close by",
+        "order": "best,top,top-rated,highly rated,popular,most popular,latest,newest,cheapest,good,famous,last,first,"
+        "current,next",
+        "music_kind": "song,track,album,tune,artist,record,single,EP,piece,symphony,soundtrack",
+        "series_part": "chronicle,novel,saga,book,series,essay,textbook,game,show,album,movie,song,picture,poster",
+        "party": "me and my sister,my wife and I,the whole family,just me,my boss and me,two friends,our team,"
+        "my grandmother and me,the three of us,my kids,everybody",
         "room": "kitchen,living room,bedroom,garage,hallway,bathroom,office,basement,attic,dining room,nursery,porch,"
         "guest room,laundry room,study,balcony,garden,hall,pantry,cellar",
         "device": "lights,lamp,heater,fan,thermostat,blinds,television,speaker,oven,coffee maker,air conditioner,"

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 
 from pocket.prose import Passages
-from pocket.tasks import entities, names
+from pocket.tasks import entities, names, times
 from pocket.tasks.copying import anything
 from pocket.tasks.rows import Row, as_json
 from pocket.tasks.shots import show
@@ -108,7 +108,7 @@ def _frame(rng: random.Random, source: Passages) -> Rule:
 def _two_parts(rng: random.Random, source: Passages) -> Rule:
     """A frame with two parts, both to be put into an object or a line."""
     one, two = rng.sample(
-        [entities.city, entities.first_name, entities.product, entities.amount, entities.date, entities.artist], 2
+        [entities.city, entities.first_name, entities.product, entities.amount, times.date, entities.artist], 2
     )
     middle, start = f" {source.span(rng, 1, 3)} ", source.span(rng, 1, 3) + " "
     a, b = source.words(rng, 2)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from pocket.prose import Passages
 from pocket.tasks import entities as e
-from pocket.tasks import names
+from pocket.tasks import names, times
 from pocket.tasks.rows import Row, as_json, exchange
 
 Fact = tuple[str, str, str]
@@ -70,7 +70,7 @@ def _place_fact(rng: random.Random, source: Passages, where: str) -> Fact:
 
 def _thing_fact(rng: random.Random, source: Passages, what: str) -> Fact:
     price, weight, material = e.amount(rng, source), e.weight(rng, source), rng.choice(names.LISTS["material"])
-    color, maker, time = rng.choice(names.LISTS["color"]), e.company(rng, source), e.duration(rng, source)
+    color, maker, time = rng.choice(names.LISTS["color"]), e.company(rng, source), times.duration(rng, source)
     return _choose(
         rng,
         (f"The {what} costs {price}.", f"How much is the {what}?", price),
@@ -84,8 +84,8 @@ def _thing_fact(rng: random.Random, source: Passages, what: str) -> Fact:
 
 def _event_fact(rng: random.Random, source: Passages, event: str) -> Fact:
     day, time, room, host = (
-        e.date(rng, source),
-        e.clock(rng, source),
+        times.date(rng, source),
+        times.clock(rng, source),
         rng.choice(names.LISTS["room_name"]),
         e.person(rng, source),
     )

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pocket.prose import Passages
-from pocket.tasks.domains import RECORDS, REQUESTS, SLOTS, Intent
+from pocket.tasks.domains import RECORDS, REQUESTS, Intent
+from pocket.tasks.slots import SLOTS
 
 _CHOICE = re.compile(r"\(([^()\[\]]*(?:\[[^\]]*\][^()\[\]]*)*)\)")
 _PART = re.compile(r"(\[\w+\])")

@@ -11,8 +11,9 @@ from tokenizers import Tokenizer
 from pocket.mixture import Part, answer_mask, build
 from pocket.prose import Passages, documents, novel_files, read_novel
 from pocket.tasks import THEMES, extraction, judgement
-from pocket.tasks.domains import RECORDS, REQUESTS, SLOTS
+from pocket.tasks.domains import RECORDS, REQUESTS
 from pocket.tasks.requests import random_request
+from pocket.tasks.slots import SLOTS
 from pocket.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS, VOCABULARY_SIZE, render, spaced_pairs
 
 TOKENIZER_FOLDER = Path(__file__).parents[3] / "pocket" / "tokenizer"
