@@ -43,6 +43,8 @@ class PackedAttention:
 
     #: A document joins a rectangle when it fills at least this share of its length.
     FILL = 0.8
+    #: Whether a token sees only itself and those before it.
+    IS_CAUSAL = True
 
     def __init__(
         self,
@@ -69,12 +71,11 @@ class PackedAttention:
         done = [self._rectangle(group, window, *part) for group, part in zip(self._groups, parts, strict=True)]
         return torch.cat(done).index_select(0, self._put)
 
-    @staticmethod
-    def _rectangle(group: _Group, window: int | None, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _rectangle(self, group: _Group, window: int | None, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         shape = (group.num_documents, group.length, -1, q.shape[-1])
         shaped = [x.view(shape).transpose(1, 2) for x in (q, k, v)]
         mask = causal_window(group.length, window, q.device) if window and window < group.length else None
-        return attend(*shaped, mask=mask, is_causal=mask is None).transpose(1, 2).flatten(0, 1)
+        return attend(*shaped, mask=mask, is_causal=self.IS_CAUSAL and mask is None).transpose(1, 2).flatten(0, 1)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None, is_causal: bool) -> Tensor:

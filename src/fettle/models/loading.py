@@ -60,10 +60,15 @@ def _fill(decoder: Decoder, folder: Path) -> None:
             target.data.copy_(value)
             seen.add(name)
     faults += [f"{name}: missing" for name in wanted if name not in seen and not any(name in f for f in faults)]
-    _refuse(folder, faults)
+    refuse_misfits(folder, faults)
 
 
-def _refuse(folder: Path, faults: Iterable[str]) -> None:
+def refuse_misfits(folder: Path, faults: Iterable[str]) -> None:
+    """Raise if there are faults.
+
+    Raises:
+        UnsupportedModel: there are; the first ten are named.
+    """
     listed = list(faults)
     if listed:
         shown = "\n".join(f"  {fault}" for fault in listed[:10])
