@@ -21,6 +21,7 @@ class Settings(BaseModel):
     port: int = Field(default=8000, ge=0, le=65535, description="port that the server listens on; 0 takes a free one")
     threads: int = Field(default=2, ge=1, le=1024, description="CPU threads per worker process")
     max_tuning_jobs: int = Field(default=1, ge=1, le=64, description="tuning jobs that a server runs at once")
+    report_to: str = Field(default="", description="where jobs also show their metrics: tensorboard, mlflow, or both")
     dtype: str = Field(
         default="auto", pattern="^(auto|float32|bfloat16)$", description="number type that models are served in"
     )
@@ -29,6 +30,11 @@ class Settings(BaseModel):
     def database_url(self) -> str:
         """SQLAlchemy URL of the embedded database."""
         return f"sqlite:///{self.home / 'fettle.db'}"
+
+    @property
+    def metric_sinks(self) -> list[str]:
+        """The names in `report_to`."""
+        return [name.strip() for name in self.report_to.split(",") if name.strip()]
 
     def make_home(self) -> Path:
         """Create the home folder if needed and check that it can be written.

@@ -22,9 +22,12 @@ def check_tuning(spec: TuningSpec, train: Path, validation: Path | None, base_mo
         lambda: _check_base(spec, base_models),
         lambda: _check_name(spec, base_models),
         lambda: _check_method(spec),
+        lambda: _check_layers(spec),
+        lambda: _check_room(spec, base_models),
         lambda: _check_data(spec.method, train, validation),
     )
-    faults = [fault for check in checks for fault in _faults(check)]
+    # Two checks may meet the same fault.
+    faults = list({fault.message: fault for check in checks for fault in _faults(check)}.values())
     if len(faults) == 1:
         raise faults[0]
     if faults:
@@ -44,6 +47,18 @@ def _check_base(spec: TuningSpec, base_models: BaseModels) -> None:
     spec.hyperparameters.layers(read_config(Path(base_models.get(spec.base).path)).num_layers)
 
 
+def _check_layers(spec: TuningSpec) -> None:
+    """The method can train the layers that were chosen."""
+    METHODS[spec.method].completed(spec.hyperparameters)
+
+
+def _check_room(spec: TuningSpec, base_models: BaseModels) -> None:
+    """The method leaves room for rows in the base's context."""
+    context = read_config(Path(base_models.get(spec.base).path)).max_positions
+    if not _unknown(spec):
+        METHODS[spec.method].room(spec.adapter, context)
+
+
 def _check_name(spec: TuningSpec, base_models: BaseModels) -> None:
     """A name means one model."""
     if spec.name in {entry.name for entry in base_models.list()}:
@@ -53,9 +68,7 @@ def _check_name(spec: TuningSpec, base_models: BaseModels) -> None:
 
 def _check_method(spec: TuningSpec) -> None:
     """The method exists, and knows the settings that were given."""
-    method = METHODS[spec.method]
-    fields = KINDS[method.kind].config.model_fields if method.kind else {}
-    unknown = [name for name in spec.adapter if name not in fields]
+    method, fields, unknown = METHODS[spec.method], _fields(spec), _unknown(spec)
     if unknown:
         told = "\n".join(
             _unknown_setting(name, spec.method, [*fields, *Hyperparameters.model_fields]) for name in unknown
@@ -63,6 +76,16 @@ def _check_method(spec: TuningSpec) -> None:
         hint = f"{spec.method} has {', '.join(fields) or 'none of its own'}; training has {_listed(Hyperparameters)}."
         raise InvalidInput(told, hint=hint, param=unknown[0])
     method.adapter_config(spec.adapter)
+
+
+def _fields(spec: TuningSpec) -> list[str]:
+    kind = METHODS[spec.method].kind
+    return list(KINDS[kind].config.model_fields) if kind else []
+
+
+def _unknown(spec: TuningSpec) -> list[str]:
+    fields = _fields(spec)
+    return [name for name in spec.adapter if name not in fields]
 
 
 def _unknown_setting(name: str, method: str, known: list[str]) -> str:

@@ -17,6 +17,7 @@ from fettle.errors import Conflict, FettleError, StorageFailed, WorkerDied
 from fettle.registry.base_models import BaseModels
 from fettle.services.custom_models import CustomModels
 from fettle.services.files import Files
+from fettle.services.reporting import Reporter, check_sinks
 from fettle.services.training_metrics import training_csv
 from fettle.services.tuning_checks import check_tuning
 from fettle.settings import Settings
@@ -73,6 +74,7 @@ class TuningJobs:
         Raises:
             FettleError: with all that is wrong with spec and data; nothing is recorded.
         """
+        check_sinks(self._settings.metric_sinks)
         check_tuning(spec, train_path, validation_path, self._base_models)
         spec = with_defaults(spec)
         names = {"train": train_path} | ({"validation": validation_path} if validation_path else {})
@@ -156,11 +158,14 @@ class TuningJobs:
         self.get(job_id)
         with leased(self.folder(job_id), f"the tuning job {job_id!r}") as lease:
             job = self._begin(job_id, is_from_queue=is_from_queue)
+            reporter = self._reporter(job, on_event)
             try:
-                return self._register(self._trained(job, lease, on_event))
+                return self._register(self._trained(job, lease, _both(reporter.write, on_event)))
             except BaseException as error:
                 self._record_end(job_id, error)
                 raise
+            finally:
+                reporter.close(self.get(job_id).state)
 
     def resume(self, job_id: str, on_event: OnEvent = lambda _: None) -> CustomModel:
         """Run a job that was begun before.
@@ -273,9 +278,15 @@ class TuningJobs:
             return TuningResult.model_validate(worker.result(lambda event: self._follow(job, event, on_event)))
 
     def _follow(self, job: TuningJob, told: dict[str, Any], on_event: OnEvent) -> None:
-        event = _event.validate_python(told)
+        self._tell(job, _event.validate_python(told), on_event)
+
+    def _tell(self, job: TuningJob, event: TuningEvent, on_event: OnEvent) -> None:
         self._events.append(job.id, event.type, **event.model_dump(mode="json", exclude={"type"}))
         on_event(event)
+
+    def _reporter(self, job: TuningJob, on_event: OnEvent) -> Reporter:
+        settings = self._settings
+        return Reporter(settings.metric_sinks, job, settings.home, lambda event: self._tell(job, event, on_event))
 
     def _plan(self, job: TuningJob) -> TuningPlan:
         folder = self.folder(job.id)
@@ -321,6 +332,16 @@ class TuningJobs:
             state, told = (wanted, "") if wanted else (state, told)
             records.move(TuningJob, job_id, state, error=told, pid=None, wanted=None, finished_at=_end_of(state))
         self._events.append(job_id, state, error=told)
+
+
+def _both(first: OnEvent, second: OnEvent) -> OnEvent:
+    """Tell one, then the other."""
+
+    def tell(event: TuningEvent) -> None:
+        first(event)
+        second(event)
+
+    return tell
 
 
 def _ended(job_id: str, error: BaseException) -> tuple[JobState, str]:
