@@ -13,9 +13,10 @@ from fettle.errors import TrainingFailed
 from fettle.tuning.checkpoint import Checkpoints
 from fettle.tuning.guards import GradientWatch
 from fettle.tuning.learner import Learner
-from fettle.tuning.memory import DoesNotFitError, fitting, peak_memory_bytes
+from fettle.tuning.memory import DoesNotFitError, peak_memory_bytes
 from fettle.tuning.progress import Progress, Tally
 from fettle.tuning.schedule import Schedule
+from fettle.tuning.work import Steps, Waiting, Work
 from fettle.types.tuning import EvaluationEvent, Hyperparameters, MessageEvent, Metrics, StepEvent, TuningEvent
 
 Emit = Callable[[TuningEvent], None]
@@ -28,7 +29,7 @@ CHECKPOINT_INTERVAL = 100
 
 
 class Run:
-    """One training run over packed rows.
+    """One training run over packed rows, which asks for the losses of batches and does all else itself.
 
     Args:
         learner: what is trained.
@@ -39,6 +40,9 @@ class Run:
         schedule: the rate's share at each step.
         checkpoints: where the run's state is kept; a run that finds one goes on from there.
         emit: called with every event, in order.
+
+    Attributes:
+        random: where dropout's numbers come from.
     """
 
     def __init__(
@@ -62,32 +66,40 @@ class Run:
         self.progress = Progress()
         self._gradients = GradientWatch(learner.parameters, emit)
         self.best: dict[str, torch.Tensor] | None = None
+        self.random = torch.default_generator
         self._started = (0.0, 0, 0)
 
     def run(self) -> Progress:
+        """Train alone; see `steps`."""
+        waiting = Waiting(self.steps())
+        while waiting.work is not None:
+            waiting.compute(self.learner)
+        return waiting.result
+
+    def steps(self) -> Steps[Progress]:
         """Train to the end or the early stop, and leave the best parameters in the learner.
 
         Raises:
             TrainingFailed: the loss exploded, it or a gradient is no number, or one row alone does not fit memory.
             StorageFailed: a checkpoint could not be written.
         """
-        torch.manual_seed(self.settings.seed)
+        self.random.manual_seed(self.settings.seed)
         self._resume()
         self._started = (time.monotonic(), self.progress.step, self.progress.trained_tokens)
         self.learner.begin_epoch(self.progress.step // self.steps_per_epoch)
         while self.progress.step < self.total_steps and not self.progress.is_stopped:
-            self._advance()
+            yield from self._advance()
         if self.best is not None:
             self.learner.assign(self.best)
             self._say(self._best_sentence(), "best")
         return self.progress
 
-    def _advance(self) -> None:
+    def _advance(self) -> Steps[None]:
         epoch, place = divmod(self.progress.step, self.steps_per_epoch)
-        self._step(self._epoch_plan(epoch)[place])
+        yield from self._step(self._epoch_plan(epoch)[place])
         settings = self.settings
         if self._is_due(place, settings.evaluation_interval, settings.evaluations_per_epoch or 1):
-            self._evaluate()
+            yield from self._evaluate()
         if self._is_due(place, self._checkpoint_interval, settings.checkpoints_per_epoch or 1):
             self._save()
 
@@ -114,10 +126,9 @@ class Run:
     def _is_over(self) -> bool:
         return self.progress.is_stopped or self.progress.step == self.total_steps
 
-    def _step(self, rows: Sequence[int]) -> None:
+    def _step(self, rows: Sequence[int]) -> Steps[None]:
         rate = self.learner.set_rate(self.schedule(self.progress.step, self.total_steps))
-        self.learner.train_mode(True)
-        tally = self._fitted(lambda: self._accumulate(rows))
+        tally = yield from self._fitted(lambda: self._accumulate(rows))
         self._gradients.see(is_last_step=self.progress.step + 1 == self.total_steps)
         norm = self.learner.step(self.settings.max_gradient_norm)
         self.progress.step += 1
@@ -127,31 +138,29 @@ class Run:
         if self.progress.step <= FIRST_STEPS or self.progress.step % self.settings.log_interval == 0:
             self.emit(self._step_event(tally.metrics(), rate, norm))
 
-    def _accumulate(self, rows: Sequence[int]) -> Tally:
+    def _accumulate(self, rows: Sequence[int]) -> Steps[Tally]:
         """Gradients of each term's mean over the whole step, however many pieces it is computed in."""
         pieces = self._pieces(rows)
         counts = [self.learner.counts(piece) for piece in pieces]
-        shares = [1 / max(sum(parts), 1) for parts in zip(*counts, strict=True)]
+        shares = tuple(1 / max(sum(parts), 1) for parts in zip(*counts, strict=True))
         tally = Tally()
         for piece, count in zip(pieces, counts, strict=True):
-            with fitting(piece):
-                loss = self.learner.loss(piece)
-                # If not, nothing that is trained takes part in it: the watch over the gradients tells.
-                if loss.terms.requires_grad:
-                    torch.autograd.backward(loss.terms @ loss.terms.new_tensor(shares))
+            loss = yield Work(piece, shares)
             tally.merge(Tally.of(loss, count))
         return tally
 
-    def _fitted(self, compute: Callable[[], Tally]) -> Tally:
+    def _fitted(self, compute: Callable[[], Steps[Tally]]) -> Steps[Tally]:
         """What `compute` gives; where memory does not suffice, from the same state again with smaller batches."""
-        random = torch.get_rng_state()
+        random = self.random.get_state()
         while True:
             try:
-                return compute()
+                return (yield from compute())
             except DoesNotFitError as error:
-                self._take_less(error)
+                # If it is shared, who computes for several runs takes fewer of them at once.
+                if not error.is_shared:
+                    self._take_less(error)
             self.learner.clear_gradients()
-            torch.set_rng_state(random)
+            self.random.set_state(random)
 
     def _take_less(self, error: DoesNotFitError) -> None:
         step = self.progress.step + 1
@@ -206,13 +215,13 @@ class Run:
             memory_bytes=peak_memory_bytes(),
         )
 
-    def _evaluate(self) -> None:
+    def _evaluate(self) -> Steps[None]:
         progress = self.progress
         progress.train, progress.since_evaluation = progress.since_evaluation, Tally()
         if self.validation is None:
             return
         rows = self.validation
-        progress.validation = self._fitted(lambda: self._score(rows))
+        progress.validation = yield from self._fitted(lambda: self._score(rows))
         train, validation = progress.train.metrics(), progress.validation.metrics()
         is_best = validation.loss < progress.best_loss
         if is_best:
@@ -222,17 +231,14 @@ class Run:
         self._tell_overfitting(train.loss, validation.loss)
         self._consider_stopping(validation.loss)
 
-    @torch.no_grad()
-    def _score(self, rows: Rows) -> Tally:
-        self.learner.train_mode(False)
+    def _score(self, rows: Rows) -> Steps[Tally]:
         tally = Tally()
         lengths = rows.lengths
         # Longest first: rows of like length share a rectangle of attention.
         order = sorted(range(len(rows)), key=lambda row: -int(lengths[row]))
         for part in split_by_tokens(order, lengths, self._max_tokens):
             batch = rows.pack(part)
-            with fitting(batch):
-                loss = self.learner.loss(batch)
+            loss = yield Work(batch)
             tally.merge(Tally.of(loss, self.learner.counts(batch)))
         return tally
 
@@ -270,7 +276,7 @@ class Run:
         self.emit(MessageEvent(level=level, text=text, code=code))
 
     def _save(self) -> None:
-        random = torch.get_rng_state()
+        random = self.random.get_state()
         self.checkpoints.save(
             {"progress": asdict(self.progress), "learner": self.learner.state(), "random": random, "best": self.best}
         )
@@ -280,5 +286,5 @@ class Run:
             self.progress = Progress.restored(state["progress"])
             self.learner.restore(state["learner"])
             self.best = state["best"]
-            torch.set_rng_state(state["random"])
+            self.random.set_state(state["random"])
             self._say(f"resumed at step {self.progress.step} of {self.total_steps}", "resumed")

@@ -9,12 +9,12 @@ from fettle.data.packing import Batch
 
 
 class DoesNotFitError(Exception):
-    """A batch needs more memory than there is."""
+    """A batch needs more memory than there is; if `is_shared`, together with other runs' batches."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, *, is_shared: bool = False) -> None:
         """The error of this batch."""
         super().__init__(f"{len(batch.tokens)} tokens in {batch.num_rows} rows")
-        self.num_rows, self.num_tokens = batch.num_rows, len(batch.tokens)
+        self.num_rows, self.num_tokens, self.is_shared = batch.num_rows, len(batch.tokens), is_shared
 
 
 @contextmanager
