@@ -1,4 +1,4 @@
-"""What every adapter kind promises: every entry of `KINDS`, on NumPy in float64 and in the layer that serves."""
+"""What every adapter kind at linear layers promises, on NumPy in float64 and in the layer that serves."""
 
 import math
 
@@ -11,12 +11,12 @@ from fettle.adapters.adapter import Adapter, fresh
 from fettle.adapters.bank import BASE, AdapterBank
 from fettle.adapters.inject import inject
 from fettle.adapters.kinds import KINDS
-from fettle.adapters.kinds.base import AdapterConfig, Site
+from fettle.adapters.kinds.base import AdapterConfig, AdapterKind, Site
 from fettle.adapters.merge import merge_into
 from fettle.errors import InvalidInput
 
 SITES = [Site("model.layers.0.self_attn.k_proj", 6, 10), Site("model.layers.0.mlp.down_proj", 9, 5)]
-VARIANTS = {kind: (kind, {}) for kind in KINDS} | {
+VARIANTS = {name: (name, {}) for name, kind in KINDS.items() if isinstance(kind, AdapterKind)} | {
     "rslora": ("lora", {"rank_stabilized": True}),
     "dora": ("lora", {"dora": True}),
     "bottleneck-gelu": ("bottleneck", {"activation": "gelu", "size": 3}),

@@ -1,8 +1,8 @@
-"""One adapter: a kind, its settings, and its parameters at each site."""
+"""One adapter: a kind, its settings, and its parameters, at each site or of virtual tokens."""
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fettle.adapters.kinds import KINDS
 from fettle.adapters.kinds.base import AdapterConfig, AdapterKind, Site, Start, row_norms
+from fettle.adapters.kinds.virtual import VirtualConfig
 from fettle.errors import InvalidInput
 
 Params = dict[str, Tensor]
@@ -23,20 +24,30 @@ class Adapter:
         kind: name in `KINDS`.
         config: the kind's settings.
         sites: parameters by site (module name) and parameter name.
+        virtual: parameters of virtual tokens by name; empty for a kind that has sites.
     """
 
     kind: str
     config: AdapterConfig
     sites: dict[str, Params]
+    virtual: Params = field(default_factory=dict)
 
     @property
     def maths(self) -> AdapterKind[Any]:
-        """The kind's formulas."""
-        return KINDS[self.kind]
+        """The formulas at sites."""
+        maths = KINDS[self.kind]
+        assert isinstance(maths, AdapterKind), "asked at a site"
+        return maths
+
+    @property
+    def num_virtual_tokens(self) -> int:
+        """Positions that it puts before every sequence."""
+        return self.config.num_virtual_tokens if isinstance(self.config, VirtualConfig) else 0
 
     def named_parameters(self) -> dict[str, Tensor]:
-        """Every parameter as '<site>.<name>'."""
-        return {f"{site}.{name}": value for site, params in self.sites.items() for name, value in params.items()}
+        """Every parameter as '<site>.<name>', those of virtual tokens as 'virtual.<name>'."""
+        parts = {**self.sites, "virtual": self.virtual}
+        return {f"{part}.{name}": value for part, params in parts.items() for name, value in params.items()}
 
     @property
     def size_bytes(self) -> int:
@@ -45,20 +56,24 @@ class Adapter:
 
     def to(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> "Adapter":
         """A copy in another number type or place, without gradients."""
-        moved = {
-            site: {n: v.detach().to(device=device, dtype=dtype) for n, v in p.items()} for site, p in self.sites.items()
-        }
-        return Adapter(self.kind, self.config, moved)
+
+        def moved(params: Params) -> Params:
+            return {name: value.detach().to(device=device, dtype=dtype) for name, value in params.items()}
+
+        sites = {site: moved(params) for site, params in self.sites.items()}
+        return Adapter(self.kind, self.config, sites, moved(self.virtual))
 
 
 def fresh(kind: str, config: AdapterConfig, sites: Iterable[Site], *, seed: int) -> Adapter:
-    """An untrained adapter (float32, gradients on) that changes nothing yet.
+    """An untrained adapter at sites (float32, gradients on) that changes nothing yet.
 
     Raises:
         InvalidInput: the kind starts from the weights, and those of the model are packed.
     """
     generator = torch.Generator().manual_seed(seed)
-    starts = {site: KINDS[kind].starts(site, config) for site in sites}
+    maths = KINDS[kind]
+    assert isinstance(maths, AdapterKind), "virtual tokens are not at sites"
+    starts = {site: maths.starts(site, config) for site in sites}
     params = {site.name: {n: _begin(s, site, generator) for n, s in named.items()} for site, named in starts.items()}
     return Adapter(kind, config, params)
 

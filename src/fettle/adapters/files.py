@@ -18,9 +18,11 @@ from torch import Tensor
 from fettle.adapters.adapter import Adapter, Params
 from fettle.adapters.inject import layer_number
 from fettle.adapters.kinds import KINDS
+from fettle.adapters.kinds.base import SiteConfig
 from fettle.adapters.kinds.bottleneck import BottleneckConfig
 from fettle.adapters.kinds.ia3 import IA3Config
 from fettle.adapters.kinds.lora import LoRAConfig
+from fettle.adapters.virtual_files import PREFIX, PROMPT, VirtualFormat
 from fettle.errors import InvalidInput, UnsupportedModel
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -29,23 +31,41 @@ _PREFIX = "base_model.model."
 
 @dataclass(frozen=True)
 class Format:
-    """How a kind is written, as PEFT does where it knows it.
+    """How a kind with sites is written, as PEFT does where it knows it.
 
     Attributes:
         peft_type: its name there.
         suffixes: our parameter name -> end of the tensor's name.
-        write: our settings -> the fields of adapter_config.json.
-        read: the fields and the tensors' sites -> our settings.
+        settings_to: our settings -> the fields of adapter_config.json.
+        settings_from: the fields and the tensors' sites -> our settings.
         layers: the adapter -> the fields that say which layers it is on.
         refused: fields that change what is computed and are not supported, with the value that is fine.
     """
 
     peft_type: str
     suffixes: dict[str, str]
-    write: Callable[[Any], dict[str, Any]]
-    read: Callable[[dict[str, Any], tuple[str, ...]], dict[str, Any]]
+    settings_to: Callable[[Any], dict[str, Any]]
+    settings_from: Callable[[dict[str, Any], tuple[str, ...]], dict[str, Any]]
     layers: Callable[[Adapter], dict[str, Any]]
     refused: dict[str, Any]
+
+    def written(self, adapter: Adapter) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The fields of adapter_config.json, and the tensors."""
+        assert isinstance(adapter.config, SiteConfig), "a kind with sites"
+        fields = {"target_modules": list(adapter.config.target_modules), **self.settings_to(adapter.config)}
+        return fields | self.layers(adapter), _to_peft(adapter, self.suffixes)
+
+    def read(self, kind: str, fields: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> Adapter:
+        """The adapter; `path` is that of the tensors, for errors.
+
+        Raises:
+            InvalidInput: the fields are no settings of the kind.
+            UnsupportedModel: a tensor is not understood.
+        """
+        raw = _from_peft(tensors, self.suffixes, path)
+        leaves = tuple(sorted({site.rsplit(".", 1)[-1] for site in raw}))
+        config = KINDS[kind].config.checked(self.settings_from(fields, leaves))
+        return Adapter(kind, config, {site: _named(kind, config, site, params) for site, params in raw.items()})
 
 
 def _write_lora(config: LoRAConfig) -> dict[str, Any]:
@@ -119,10 +139,12 @@ _BOTTLENECK_NAMES = {
     "up": "bottleneck_up.weight",
     "up_bias": "bottleneck_up.bias",
 }
-FORMATS = {
+FORMATS: dict[str, Format | VirtualFormat] = {
     "lora": Format("LORA", _LORA_NAMES, _write_lora, _read_lora, _layers, _LORA_REFUSED),
     "ia3": Format("IA3", _IA3_NAMES, _write_ia3, _read_ia3, _ia3_layers, _IA3_REFUSED),
     "bottleneck": Format("BOTTLENECK", _BOTTLENECK_NAMES, _write_bottleneck, _read_bottleneck, _layers, {}),
+    "prompt": PROMPT,
+    "prefix": PREFIX,
 }
 
 
@@ -130,18 +152,17 @@ def save_adapter(folder: Path, adapter: Adapter, *, base: str = "") -> None:
     """Write an adapter; `base` is the base model's name for the record."""
     folder.mkdir(parents=True, exist_ok=True)
     form = FORMATS[adapter.kind]
+    own, tensors = form.written(adapter)
     fields = {
         "peft_type": form.peft_type,
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,
         "inference_mode": True,
         "modules_to_save": None,
-        "target_modules": list(adapter.config.target_modules),
-        **form.write(adapter.config),
+        **own,
     }
-    fields |= form.layers(adapter)
     (folder / CONFIG).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
-    save_file(_to_peft(adapter), folder / WEIGHTS, metadata={"format": "pt"})
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 def load_adapter(folder: Path) -> Adapter:
@@ -162,13 +183,10 @@ def load_adapter(folder: Path) -> Adapter:
         f"{key}={fields[key]!r}" for key, fine in form.refused.items() if fields.get(key) not in (None, fine, [])
     ]:
         raise UnsupportedModel(f"the adapter in {folder} uses what is not supported: {', '.join(wrong)}")
-    raw = _from_peft(tensors, form, folder)
-    leaves = tuple(sorted({site.rsplit(".", 1)[-1] for site in raw}))
     try:
-        config = KINDS[kind].config.checked(form.read(fields, leaves))
+        return form.read(kind, fields, tensors, folder / WEIGHTS)
     except InvalidInput as error:
         raise UnsupportedModel(f"the settings in {folder / CONFIG} cannot be used: {error.message}") from error
-    return Adapter(kind, config, {site: _named(kind, config, site, params) for site, params in raw.items()})
 
 
 def _read_files(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -181,8 +199,7 @@ def _read_files(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise UnsupportedModel(f"the adapter in {folder} cannot be read: {error}") from error
 
 
-def _to_peft(adapter: Adapter) -> dict[str, Tensor]:
-    suffixes = FORMATS[adapter.kind].suffixes
+def _to_peft(adapter: Adapter, suffixes: dict[str, str]) -> dict[str, Tensor]:
     return {
         f"{_PREFIX}{site}.{suffixes[name]}": _vector_to_peft(name, value.detach()).contiguous()
         for site, params in adapter.sites.items()
@@ -196,9 +213,9 @@ def _vector_to_peft(name: str, value: Tensor) -> Tensor:
     return value.reshape(shapes[name]) if name in shapes else value
 
 
-def _from_peft(tensors: dict[str, Tensor], form: Format, folder: Path) -> dict[str, Params]:
+def _from_peft(tensors: dict[str, Tensor], suffixes: dict[str, str], path: Path) -> dict[str, Params]:
     sites: dict[str, Params] = {}
-    names = {theirs: ours for ours, theirs in form.suffixes.items()}
+    names = {theirs: ours for ours, theirs in suffixes.items()}
     strays = []
     for key, value in tensors.items():
         suffix = next((s for s in names if key.endswith("." + s)), None)
@@ -208,9 +225,7 @@ def _from_peft(tensors: dict[str, Tensor], form: Format, folder: Path) -> dict[s
         site = key.removeprefix(_PREFIX).removesuffix("." + suffix)
         sites.setdefault(site, {})[names[suffix]] = value
     if strays or not sites:
-        raise UnsupportedModel(
-            f"{folder / WEIGHTS} holds tensors that are not understood: {', '.join(strays[:5]) or 'none'}"
-        )
+        raise UnsupportedModel(f"{path} holds tensors that are not understood: {', '.join(strays[:5]) or 'none'}")
     return sites
 
 

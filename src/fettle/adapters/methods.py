@@ -6,10 +6,13 @@ from pydantic import Field
 
 from fettle.adapters.kinds import KINDS
 from fettle.adapters.kinds.base import AdapterConfig
+from fettle.adapters.kinds.virtual import VirtualConfig, VirtualKind
 from fettle.errors import InvalidInput
 from fettle.plugins import Table, by_name
 from fettle.types.record import Record
 from fettle.types.tuning import Hyperparameters
+
+_LAYERS = ("first_layer", "last_layer", "top_fraction", "unfreeze_per_epoch")
 
 
 class Method(Record):
@@ -24,7 +27,12 @@ class Method(Record):
     learning_rate: float = Field(gt=0, description="default; benchmarks/defaults says which were swept")
 
     def completed(self, given: Hyperparameters) -> Hyperparameters:
-        """The settings, with the method's own where none are given."""
+        """The settings, with the method's own where none are given.
+
+        Raises:
+            InvalidInput: they choose layers, and the method acts on all at once.
+        """
+        self._check_layers(given)
         own = {
             "learning_rate": given.peak_rate(self.learning_rate),
             "learning_rate_multiplier": None,
@@ -33,6 +41,33 @@ class Method(Record):
         if self.top_fraction is not None and not given.names_layers:
             own["top_fraction"] = self.top_fraction
         return given.model_copy(update=own)
+
+    def _check_layers(self, given: Hyperparameters) -> None:
+        fields = Hyperparameters.model_fields
+        chosen = {name: value for name in _LAYERS if (value := getattr(given, name)) != fields[name].default}
+        if chosen and self.kind is not None and isinstance(KINDS[self.kind], VirtualKind):
+            told = ", ".join(f"{name}={value}" for name, value in chosen.items())
+            raise InvalidInput(
+                f"method {self.name!r} acts on all layers at once, but got {told}",
+                hint="Leave the choice of layers out, or tune with method lora.",
+                param=next(iter(chosen)),
+            )
+
+    def room(self, settings: dict[str, Any], context: int) -> int:
+        """Tokens that a row may have in a context of so many positions, with these settings of the adapter.
+
+        Raises:
+            InvalidInput: as for `adapter_config`, or virtual tokens leave no room.
+        """
+        config = self.adapter_config(settings)
+        taken = config.num_virtual_tokens if isinstance(config, VirtualConfig) else 0
+        if taken >= context:
+            raise InvalidInput(
+                f"num_virtual_tokens is {taken}, which leaves no room in the context of {context} tokens",
+                hint="A few tens are usual.",
+                param="num_virtual_tokens",
+            )
+        return context - taken
 
     def adapter_config(self, settings: dict[str, Any]) -> AdapterConfig | None:
         """The kind's settings from untrusted values; None for a method without an adapter.
@@ -82,6 +117,18 @@ _ALL = [
         kind="ia3",
         objective="tfew",
         learning_rate=3e-2,
+    ),
+    Method(
+        name="prompt",
+        description="prompt tuning: learned embeddings (num_virtual_tokens) before every sequence",
+        kind="prompt",
+        learning_rate=3e-2,
+    ),
+    Method(
+        name="prefix",
+        description="prefix tuning: learned keys and values of every layer (num_virtual_tokens) before every sequence",
+        kind="prefix",
+        learning_rate=1e-2,
     ),
     Method(
         name="dpo",

@@ -81,7 +81,8 @@ class PackedAttention:
 def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None, is_causal: bool) -> Tensor:
     """Scaled dot-product attention over (N, heads, length, D); groups of queries share fewer key/value heads."""
     grouped = q.shape[1] != k.shape[1]
-    if q.requires_grad and q.dtype == torch.bfloat16 and q.device.type == "cpu":
+    has_gradients = q.requires_grad or k.requires_grad or v.requires_grad
+    if has_gradients and q.dtype == torch.bfloat16 and q.device.type == "cpu":
         # There, the backward pass of short documents takes two to six times as long in bf16 as in float32.
         with torch.autocast("cpu", enabled=False):
             return attend(q.float(), k.float(), v.float(), mask=mask, is_causal=is_causal).to(q.dtype)

@@ -1,16 +1,20 @@
 """Adapters by name: those in use and the last used stay in the bank, within a bound of bytes; others are read again."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import torch
 
 from fettle.adapters.adapter import Adapter
-from fettle.adapters.bank import AdapterBank
+from fettle.adapters.bank import BASE, AdapterBank
 from fettle.adapters.files import load_adapter
-from fettle.adapters.kinds.base import Site
+from fettle.adapters.inject import sites_of
+from fettle.adapters.virtual import virtual_misfits, virtual_tokens
 from fettle.errors import UnsupportedModel, unknown
+from fettle.models.decoder import Decoder
+from fettle.models.virtual_tokens import VirtualTokens
 
 _ABSENT = -2
 
@@ -23,15 +27,29 @@ class PooledAdapter:
         folder: that it is read from.
         number: of this registration; never used twice, so that cached prefixes cannot be mixed up.
         slot: in the bank; valid while it is resident.
+        virtual: what it puts before every sequence; valid while it is resident, None for nothing.
+        num_virtual_tokens: how many these are.
         num_users: running sequences that need it.
         size_bytes: that it takes in memory.
     """
 
-    __slots__ = ("folder", "is_removed", "name", "num_users", "number", "size_bytes", "slot")
+    __slots__ = (
+        "folder",
+        "is_removed",
+        "name",
+        "num_users",
+        "num_virtual_tokens",
+        "number",
+        "size_bytes",
+        "slot",
+        "virtual",
+    )
 
     def __init__(self, name: str, folder: Path, number: int) -> None:
         """Not in memory yet."""
         self.name, self.folder, self.number = name, folder, number
+        self.virtual: VirtualTokens | None = None
+        self.num_virtual_tokens = 0
         self.slot, self.num_users, self.size_bytes, self.is_removed = _ABSENT, 0, 0, False
 
     @property
@@ -40,20 +58,30 @@ class PooledAdapter:
         return self.slot != _ABSENT
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    adapter: Adapter
+    virtual: VirtualTokens | None
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that is taken while it is resident."""
+        return self.virtual.size_bytes if self.virtual else self.adapter.size_bytes
+
+
 class AdapterPool:
     """Which adapters there are and which of them are in the bank."""
 
-    def __init__(self, bank: AdapterBank, sites: Iterable[Site], *, max_bytes: int, dtype: torch.dtype) -> None:
+    def __init__(self, bank: AdapterBank, decoder: Decoder, *, max_bytes: int) -> None:
         """No adapters yet.
 
         Args:
             bank: that they are put into.
-            sites: that the model has.
+            decoder: that they are computed with, and in its number type; it looks into that bank.
             max_bytes: of resident adapters; one alone is always allowed.
-            dtype: that they are computed in.
         """
-        self._bank, self._max_bytes, self._dtype = bank, max_bytes, dtype
-        self._sites = {site.name: site for site in sites}
+        self._bank, self._max_bytes, self._decoder = bank, max_bytes, decoder
+        self._sites = {site.name: site for site in sites_of(decoder)}
         self._by_name: dict[str, PooledAdapter] = {}
         # Least recently used first.
         self._resident: dict[PooledAdapter, None] = {}
@@ -85,7 +113,7 @@ class AdapterPool:
         if name in self._by_name:
             self.remove(name)
         adapter = self._by_name[name] = PooledAdapter(name, folder, next(self._numbers))
-        adapter.size_bytes = loaded.size_bytes
+        adapter.size_bytes, adapter.num_virtual_tokens = loaded.size_bytes, loaded.adapter.num_virtual_tokens
         if self._make_room(loaded.size_bytes):
             self._settle(adapter, loaded)
 
@@ -144,25 +172,31 @@ class AdapterPool:
             self._evict(adapter)
         return True
 
-    def _settle(self, adapter: PooledAdapter, loaded: Adapter) -> None:
-        adapter.slot = self._bank.add(loaded)
+    def _settle(self, adapter: PooledAdapter, loaded: _Loaded) -> None:
+        # Behind virtual tokens, all is computed as the base does.
+        adapter.slot = self._bank.add(loaded.adapter) if loaded.virtual is None else BASE
+        adapter.virtual = loaded.virtual
         self._resident[adapter] = None
 
     def _evict(self, adapter: PooledAdapter) -> None:
         if adapter.is_resident:
-            self._bank.remove(adapter.slot)
+            if adapter.slot != BASE:
+                self._bank.remove(adapter.slot)
             del self._resident[adapter]
-            adapter.slot = _ABSENT
+            adapter.slot, adapter.virtual = _ABSENT, None
 
-    def _load(self, folder: Path) -> Adapter:
+    @torch.no_grad()
+    def _load(self, folder: Path) -> _Loaded:
         adapter = load_adapter(folder)
         if faults := list(self._misfits(adapter)):
             listed = "\n".join(f"  {fault}" for fault in faults[:10])
             raise UnsupportedModel(f"the adapter in {folder} does not fit this model:\n{listed}")
         self.num_loads += 1
-        return adapter.to(self._dtype)
+        adapter = adapter.to(self._decoder.dtype)
+        return _Loaded(adapter, virtual_tokens(adapter, self._decoder))
 
     def _misfits(self, adapter: Adapter) -> Iterable[str]:
+        yield from virtual_misfits(adapter, self._decoder.config)
         for name, params in adapter.sites.items():
             if name not in self._sites:
                 yield f"{name}: no such linear layer"

@@ -4,6 +4,7 @@ All index tensors and masks are made once per step and used by every layer.
 Shapes: T tokens, R rows, H query heads, K key/value heads, G query heads for each of them, D head dimension.
 """
 
+from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from fettle.models.attention import PackedAttention, attend
 from fettle.serving.cache import PagedCache
-from fettle.serving.sequence import Piece
+from fettle.serving.sequence import Piece, Sequence
 from fettle.types.decoder import DecoderConfig
 
 #: Rows share a rectangle when they fill at least this share of its length.
@@ -20,14 +21,14 @@ FILL = 0.6
 
 
 def in_attention_order(pieces: Seq[Piece]) -> list[Piece]:
-    """Single tokens, longest sequence first; then later pieces of prompts; then prompts from their beginning."""
-    return sorted(pieces, key=lambda piece: (_form(piece), -piece.end))
+    """Single tokens, longest sequence first; then pieces that see what is in the cache; then the others."""
+    return sorted(pieces, key=lambda piece: (_form(piece), -piece.end_position))
 
 
 def _form(piece: Piece) -> int:
     if piece.count == 1:
         return 0
-    return 1 if piece.start else 2
+    return 1 if piece.first_position else 2
 
 
 class PagedAttention:
@@ -70,7 +71,7 @@ class _Decode(_Part):
 
     def __init__(self, rows: Seq[Piece], config: DecoderConfig, cache: PagedCache) -> None:
         self._config, self._cache, self.num_tokens = config, cache, len(rows)
-        lengths = [piece.end for piece in rows]
+        lengths = [piece.end_position for piece in rows]
         self._length = max(lengths)
         width = len(rows[0].sequence.blocks)
         # Short tables are filled up with their own last block: its values are the sequence's own, if anything's.
@@ -95,12 +96,13 @@ class _Decode(_Part):
 
 
 class _Chunk(_Part):
-    """A later piece of one prompt: it sees what is in the cache, and itself causally."""
+    """A piece of one prompt that something comes before: it sees what is in the cache, and itself causally."""
 
     def __init__(self, piece: Piece, config: DecoderConfig, cache: PagedCache) -> None:
-        self._config, self._cache, self.num_tokens, self._length = config, cache, piece.count, piece.end
+        self._config, self._cache, self.num_tokens, self._length = config, cache, piece.count, piece.end_position
         self._blocks = torch.tensor(piece.sequence.blocks)
-        distance = torch.arange(piece.start, piece.end)[:, None] - torch.arange(piece.end)[None, :]
+        positions = torch.arange(piece.end_position)
+        distance = positions[piece.first_position :, None] - positions[None, :]
         self._masks = {window: self._mask(distance, window) for window in _windows(config)}
 
     def _mask(self, distance: Tensor, window: int | None) -> Tensor:
@@ -115,7 +117,7 @@ class _Chunk(_Part):
 
 
 class _Fresh(_Part):
-    """Prompts from their beginning: all that they see is in the step itself."""
+    """Prompts from their beginning, without virtual tokens: all that they see is in the step itself."""
 
     def __init__(self, pieces: Seq[Piece], config: DecoderConfig) -> None:
         lengths = [piece.count for piece in pieces]
@@ -131,7 +133,7 @@ def _rectangles(rows: Seq[Piece]) -> list[list[Piece]]:
     """Rows, longest first, in groups that waste little."""
     groups: list[list[Piece]] = []
     for piece in rows:
-        if groups and piece.end >= FILL * groups[-1][0].end:
+        if groups and piece.end_position >= FILL * groups[-1][0].end_position:
             groups[-1].append(piece)
         else:
             groups.append([piece])
@@ -143,13 +145,19 @@ def _table(piece: Piece, width: int) -> list[int]:
     return blocks + blocks[-1:] * (width - len(blocks))
 
 
+def places(sequence: Sequence, positions: Iterable[int], block_size: int) -> list[int]:
+    """Where the keys and values of a sequence's positions are in the cache."""
+    blocks = sequence.blocks
+    return [blocks[position // block_size] * block_size + position % block_size for position in positions]
+
+
 def _places(pieces: Seq[Piece], block_size: int) -> Tensor:
     """Where each token's key and value go."""
     return torch.tensor(
         [
-            piece.sequence.blocks[position // block_size] * block_size + position % block_size
+            place
             for piece in pieces
-            for position in range(piece.start, piece.end)
+            for place in places(piece.sequence, range(piece.first_position, piece.end_position), block_size)
         ]
     )
 

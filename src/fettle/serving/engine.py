@@ -38,8 +38,8 @@ class Engine:
         self._config, self._tokenizer = decoder.config, tokenizer
         self._end_ids = frozenset((*decoder.config.eos_token_ids, *tokenizer.eos_ids))
         bank = AdapterBank()
-        sites = inject(decoder, bank)
-        self._adapters = AdapterPool(bank, sites, max_bytes=settings.adapter_bytes, dtype=decoder.dtype)
+        inject(decoder, bank)
+        self._adapters = AdapterPool(bank, decoder, max_bytes=settings.adapter_bytes)
         self._blocks = BlockPool(_num_blocks(decoder, settings), settings.block_size)
         cache = PagedCache(
             decoder.config, num_blocks=self._blocks.num_blocks, block_size=settings.block_size, dtype=decoder.dtype
@@ -69,7 +69,10 @@ class Engine:
 
     @property
     def max_length(self) -> int:
-        """Tokens of prompt and answer together, at most: the context, or what the cache holds."""
+        """Tokens of prompt and answer together, at most: the context, or what the cache holds.
+
+        An adapter's virtual tokens are among them.
+        """
         return min(self._config.max_positions, self._blocks.num_blocks * self._blocks.block_size)
 
     @property
@@ -110,19 +113,21 @@ class Engine:
         if (request_id, index) in self._open:
             raise Conflict(f"request {request_id!r} is being answered already", param="request_id")
         prompt, sampling = list(request.token_ids or ()), request.sampling
-        self._check(prompt, sampling)
+        pooled = None if adapter is None else self._adapters.get(adapter)
+        room = self.max_length - (pooled.num_virtual_tokens if pooled else 0)
+        self._check(prompt, sampling, room)
         sequence = Sequence(
             request_id=request_id,
             index=index,
             tokens=prompt,
             num_prompt=len(prompt),
-            max_length=min(self.max_length, len(prompt) + (sampling.max_tokens or self.max_length)),
+            max_length=min(room, len(prompt) + (sampling.max_tokens or room)),
             sampling=sampling,
             end_ids=frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else self._end_ids),
             random=_random(sampling.seed, index),
             detokenizer=Detokenizer(self._tokenizer),
             stops=StopFinder(sampling.stop),
-            adapter=None if adapter is None else self._adapters.get(adapter),
+            adapter=pooled,
         )
         self._open[request_id, index] = sequence
         self._scheduler.add(sequence)
@@ -187,15 +192,15 @@ class Engine:
             **self._counts,
         }
 
-    def _check(self, prompt: Seq[int], sampling: SamplingParams) -> None:
+    def _check(self, prompt: Seq[int], sampling: SamplingParams, room: int) -> None:
         size = self._config.vocab_size
         if not prompt:
             raise InvalidInput("the prompt is empty", hint="Give at least one token.", param="prompt")
         if strays := sorted({token for token in (*prompt, *sampling.logit_bias) if not 0 <= token < size}):
             raise InvalidInput(f"token ids {strays[:5]} are not in the vocabulary of {size} tokens", param="token_ids")
-        if len(prompt) >= self.max_length:
+        if len(prompt) >= room:
             raise InvalidInput(
-                f"the prompt has {len(prompt)} tokens; prompt and answer together may have {self.max_length}",
+                f"the prompt has {len(prompt)} tokens; prompt and answer together may have {room}",
                 hint="Shorten the prompt.",
                 param="prompt",
             )

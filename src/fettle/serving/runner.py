@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fettle.adapters.bank import AdapterBank
 from fettle.models.decoder import Decoder
-from fettle.serving.attention import PagedAttention, in_attention_order
+from fettle.serving.attention import PagedAttention, in_attention_order, places
 from fettle.serving.blocks import BlockPool
 from fettle.serving.cache import PagedCache
 from fettle.serving.sequence import Piece, Sequence
@@ -42,13 +42,24 @@ class Runner:
     def run(self, pieces: Seq[Piece]) -> Output:
         """Compute the pieces; their keys and values are in the cache afterwards."""
         self._cache.clear(self._blocks.take_fresh())
+        for piece in pieces:
+            if not piece.start:
+                self._begin(piece.sequence)
         ordered = in_attention_order(pieces)
         tokens = torch.tensor([token for p in ordered for token in p.sequence.tokens[p.start : p.end]])
-        positions = torch.tensor([position for p in ordered for position in range(p.start, p.end)])
+        positions = torch.tensor([position for p in ordered for position in range(p.first_position, p.end_position)])
         attention = PagedAttention(self._cache, self._decoder.config, ordered, self._blocks.block_size)
         with self._bank.route(_runs(ordered)):
             states = self._decoder.hidden(tokens, positions, attention)
         return self._output(ordered, states)
+
+    def _begin(self, sequence: Sequence) -> None:
+        """Put what comes before a sequence's own tokens into its blocks."""
+        if (virtual := sequence.virtual) is None:
+            return
+        where = torch.tensor(places(sequence, range(virtual.count), self._blocks.block_size))
+        for layer, (keys, values) in enumerate(zip(virtual.keys, virtual.values, strict=True)):
+            self._cache.write(layer, where, keys, values)
 
     def _output(self, ordered: Seq[Piece], states_TC: Tensor) -> Output:
         ends = torch.tensor([piece.count for piece in ordered]).cumsum(0).tolist()

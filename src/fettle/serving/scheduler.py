@@ -81,7 +81,7 @@ class Scheduler:
 
     def _has_block(self, sequence: Sequence) -> bool:
         """Make sure of a block for the last token; those who came later give way for it, or else itself does."""
-        while len(sequence.blocks) < self._blocks.blocks_for(len(sequence.tokens)):
+        while len(sequence.blocks) < self._blocks.blocks_for(sequence.num_positions):
             if sequence not in self.running:
                 return False
             if (block := self._blocks.allocate(1)) is not None:
@@ -105,7 +105,7 @@ class Scheduler:
         """The next one that waits, if it may run now."""
         while self.waiting and len(self.running) < self._max_sequences:
             sequence = self.waiting[0]
-            needed = self._blocks.blocks_for(len(sequence.tokens))
+            needed = self._blocks.blocks_for(sequence.num_positions)
             # One block each for those who run: admitting somebody should not push somebody out in the next step.
             if needed + len(self.running) > self._blocks.num_free:
                 return None

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from fettle.adapters.bank import BASE
+from fettle.models.virtual_tokens import VirtualTokens
 from fettle.serving.adapter_pool import PooledAdapter
 from fettle.serving.detokenize import Detokenizer, StopFinder
 from fettle.types.generation import FinishReason, SamplingParams, TokenLogprob
@@ -20,7 +21,7 @@ class Sequence:
         end_ids: tokens that end it.
         adapter: None is the base model.
         slot: of the adapter in the bank, while it is pinned.
-        blocks: of the key/value cache, in the order of the tokens.
+        blocks: of the key/value cache, in the order of the positions.
         num_computed: tokens whose keys and values are in those blocks.
         prompt_logprobs: of the prompt's tokens that have been scored and not yet been told.
         num_scored: prompt tokens that have been scored.
@@ -43,6 +44,21 @@ class Sequence:
     num_computed: int = 0
     prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
     num_scored: int = 0
+
+    @property
+    def virtual(self) -> VirtualTokens | None:
+        """What its adapter puts before its tokens; valid while the adapter is pinned."""
+        return self.adapter.virtual if self.adapter else None
+
+    @property
+    def num_virtual(self) -> int:
+        """Positions before its first token."""
+        return self.adapter.num_virtual_tokens if self.adapter else 0
+
+    @property
+    def num_positions(self) -> int:
+        """Places in the cache for all that it has, its virtual tokens too."""
+        return self.num_virtual + len(self.tokens)
 
     @property
     def num_made(self) -> int:
@@ -89,6 +105,16 @@ class Piece:
     def end(self) -> int:
         """The first token that is not in it."""
         return self.start + self.count
+
+    @property
+    def first_position(self) -> int:
+        """Of its first token."""
+        return self.sequence.num_virtual + self.start
+
+    @property
+    def end_position(self) -> int:
+        """The first one behind it: so many positions its last token sees."""
+        return self.first_position + self.count
 
     @property
     def makes_token(self) -> bool:

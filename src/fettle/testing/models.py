@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from fettle.adapters.adapter import fresh
 from fettle.adapters.bank import AdapterBank
 from fettle.adapters.files import save_adapter
-from fettle.adapters.inject import choose, inject
+from fettle.adapters.inject import inject
 from fettle.adapters.kinds import KINDS
+from fettle.adapters.start import start
 from fettle.models.decoder import Decoder
 from fettle.models.loading import load_decoder
+from fettle.models.tokenizer import Tokenizer
 from fettle.models.weights import SINGLE, write_weights
 from fettle.testing.tokenizers import END, END_OF_TEXT, tiny_tokenizer
 from fettle.types.decoder import decoder_config
@@ -67,9 +68,9 @@ def tiny_adapter(folder: Path, kind: str, base: Path, seed: int, **settings: Any
         seed: of the parameters.
         **settings: of the kind, e.g. `rank`.
     """
-    config = KINDS[kind].config(**settings)
-    sites = choose(inject(load_decoder(base), AdapterBank()), config.target_modules)
-    adapter = fresh(kind, config, sites, seed=seed)
+    decoder = load_decoder(base)
+    inject(decoder, AdapterBank())
+    adapter = start(decoder, kind, KINDS[kind].config(**settings), encode=Tokenizer.load(base).encode, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     for value in adapter.named_parameters().values():
         value.data += 0.3 * torch.randn(value.shape, generator=generator)

@@ -9,30 +9,46 @@ from fettle.data.packing import Batch, Ints
 from fettle.models.attention import Attention, PackedAttention
 from fettle.models.decoder import Decoder
 from fettle.models.prefix_attention import SharedPrefixAttention
+from fettle.models.virtual_tokens import BehindVirtualTokens, VirtualTokens
 
 #: Batches are filled up to a multiple of this: matrix products are prepared once per shape, which costs more than
 #: the spare tokens do.
 ROUND = 128
 
 
-def hidden(decoder: Decoder, batch: Batch) -> Tensor:
-    """The states before the head, (T, C), and those of some tokens behind the last, which mean nothing."""
+def hidden(decoder: Decoder, batch: Batch, virtual: VirtualTokens | None = None) -> Tensor:
+    """The states before the head, (T, C), and those of some tokens behind the last, which mean nothing.
+
+    Args:
+        decoder: that is run.
+        batch: of any layout.
+        virtual: tokens that every row comes after.
+    """
     if batch.entering is None:
-        return decoder.hidden(*prepared(decoder, batch))
+        return decoder.hidden(*prepared(decoder, batch, virtual))
     _, positions, attention = prepared(decoder, batch)
     stream = as_tensor(batch.entering.stream).to(positions.device)
     spare = stream.new_zeros(len(positions) - len(stream), stream.shape[1])
     return decoder.above(batch.entering.layer, torch.cat([stream, spare]), positions, attention)
 
 
-def prepared(decoder: Decoder, batch: Batch) -> tuple[Tensor, Tensor, Attention]:
+def prepared(decoder: Decoder, batch: Batch, virtual: VirtualTokens | None = None) -> tuple[Tensor, Tensor, Attention]:
     """What the decoder asks for: tokens, positions, attention."""
-    device, windows = decoder.lm_head.weight.device, decoder.config.windows
-    spare = -len(batch.tokens) % ROUND
+    device, spare = decoder.lm_head.weight.device, -len(batch.tokens) % ROUND
     tokens, positions = padded(batch.tokens, spare, 0).to(device), padded(batch.positions, spare, 0).to(device)
+    if virtual is None:
+        return tokens, positions, _attention(decoder, batch, len(tokens), before=0)
+    longer = _attention(decoder, batch, len(tokens) + virtual.count * batch.num_rows, before=virtual.count)
+    return tokens, positions + virtual.count, BehindVirtualTokens(virtual, longer, batch.lengths, len(tokens))
+
+
+def _attention(decoder: Decoder, batch: Batch, num_tokens: int, *, before: int) -> Attention:
+    """Of the batch's rows, each with so many tokens before it."""
+    device, windows = decoder.lm_head.weight.device, decoder.config.windows
     if isinstance(batch, ChoiceBatch):
-        return tokens, positions, SharedPrefixAttention(batch.prefixes, batch.answers, windows, device, len(tokens))
-    return tokens, positions, PackedAttention(batch.lengths, windows, device, len(tokens))
+        prefixes = [before + prefix for prefix in batch.prefixes]
+        return SharedPrefixAttention(prefixes, batch.answers, windows, device, num_tokens)
+    return PackedAttention([before + length for length in batch.lengths], windows, device, num_tokens)
 
 
 def padded(values: Ints, count: int, fill: int) -> Tensor:

@@ -7,17 +7,20 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fettle.adapters.adapter import Adapter, fresh
 from fettle.adapters.bank import BASE, AdapterBank
 from fettle.adapters.files import save_adapter
-from fettle.adapters.inject import choose, inject, layer_number
+from fettle.adapters.inject import inject, layer_number
 from fettle.adapters.kinds.base import AdapterConfig
 from fettle.adapters.methods import METHODS
+from fettle.adapters.start import start
+from fettle.adapters.virtual import virtual_tokens
 from fettle.data.packing import Batch
 from fettle.errors import InvalidInput
 from fettle.models.decoder import Decoder
 from fettle.models.loading import load_decoder, save_decoder
 from fettle.models.quantized import quantize
+from fettle.models.tokenizer import Tokenizer
+from fettle.models.virtual_tokens import VirtualTokens
 from fettle.tuning.learner import Learner
 from fettle.tuning.objectives import OBJECTIVES, Loss, Objective
 from fettle.tuning.optimizers import OPTIMIZERS
@@ -39,6 +42,10 @@ class Trainee(ABC):
     @abstractmethod
     def loss(self, batch: Batch) -> Loss:
         """The objective's, of a batch."""
+
+    def virtual(self) -> VirtualTokens | None:
+        """What every row comes after, with gradients; None for nothing."""
+        return None
 
     @abstractmethod
     def untuned(self, num_tokens: int) -> AbstractContextManager[object]:
@@ -102,8 +109,14 @@ class AdapterTrainee(Trainee):
             quantize(self.decoder, quantization)
         self.bank = AdapterBank()
         layers = settings.layers_in(settings.epochs - 1, self.decoder.config.num_layers)
-        sites = choose(inject(self.decoder, self.bank), config.target_modules, lambda n: n in layers)
-        self.adapter = fresh(kind, config, sites, seed=settings.seed)
+        inject(self.decoder, self.bank)
+
+        def encode(text: str) -> list[int]:
+            return Tokenizer.load(base).encode(text)
+
+        self.adapter = start(
+            self.decoder, kind, config, encode=encode, seed=settings.seed, in_range=lambda n: n in layers
+        )
         self.slot = self.bank.add(self.adapter)
 
     @property
@@ -116,14 +129,18 @@ class AdapterTrainee(Trainee):
         with self.arithmetic(), self.bank.route([(self.slot, len(batch.tokens))]):
             return self.objective.loss(self, batch)
 
+    def virtual(self) -> VirtualTokens | None:
+        """The adapter's, computed anew, for they change with every step; none where its slot is not in use."""
+        return virtual_tokens(self.adapter, self.decoder) if self.bank.only == self.slot else None
+
     def untuned(self, num_tokens: int) -> AbstractContextManager[object]:
         """All tokens through the base's slot."""
         return self.bank.route([(BASE, num_tokens)])
 
     @property
     def first_layer(self) -> int:
-        """The lowest that has an adapted site."""
-        return min(layer_number(site) or 0 for site in self.adapter.sites)
+        """The lowest that has an adapted site; virtual tokens act on all layers."""
+        return min((layer_number(site) or 0 for site in self.adapter.sites), default=0)
 
     def release_below(self) -> None:
         """The adapter's files are all that is written, so nobody needs them."""
@@ -136,7 +153,7 @@ class AdapterTrainee(Trainee):
 
     def write(self, folder: Path, *, base: Path, name: str) -> None:
         """PEFT's adapter files."""
-        save_adapter(folder, Adapter(self.adapter.kind, self.adapter.config, self.adapter.sites), base=name)
+        save_adapter(folder, self.adapter, base=name)
 
 
 class FullTrainee(Trainee):

@@ -80,7 +80,8 @@ def load_material(plan: TuningPlan, objective: Objective, emit: Emit) -> Materia
         InvalidInput: nothing is left to train on.
     """
     base, settings = Path(plan.base_path), plan.spec.hyperparameters
-    encoder = _Encoder(objective, Template(Tokenizer.load(base)), read_config(base).max_positions, emit)
+    context = METHODS[plan.spec.method].room(plan.spec.adapter, read_config(base).max_positions)
+    encoder = _Encoder(objective, Template(Tokenizer.load(base)), context, emit)
     train, held = _split(plan)
     _tell_unused(train, plan.spec.method, emit)
     rows = encoder.rows(train, "training")

@@ -7,14 +7,18 @@ import pytest
 import torch
 import transformers
 
-from fettle.adapters.adapter import fresh
 from fettle.adapters.bank import AdapterBank
 from fettle.adapters.files import FORMATS, load_adapter, save_adapter
 from fettle.adapters.inject import choose, inject
 from fettle.adapters.kinds import KINDS
+from fettle.adapters.kinds.virtual import VirtualKind
+from fettle.adapters.start import start
+from fettle.adapters.virtual import virtual_tokens
+from fettle.data.packing import pack
+from fettle.data.template import Encoded
 from fettle.errors import InvalidInput, UnsupportedModel
-from fettle.models.attention import PackedAttention
 from fettle.models.loading import load_decoder
+from fettle.tuning.forward import hidden
 
 ROW = torch.arange(11) * 7 % 90
 LORA = {"r": 4, "lora_alpha": 6, "target_modules": ["q_proj", "o_proj", "up_proj"], "task_type": "CAUSAL_LM"}
@@ -30,10 +34,19 @@ THEIRS = {
     ),
 }
 
+THEIRS |= {
+    "prompt": peft.PromptTuningConfig(num_virtual_tokens=4, task_type="CAUSAL_LM"),
+    "prefix": peft.PrefixTuningConfig(num_virtual_tokens=4, task_type="CAUSAL_LM"),
+    "prefix, from a network": peft.PrefixTuningConfig(
+        num_virtual_tokens=4, task_type="CAUSAL_LM", prefix_projection=True, encoder_hidden_size=8
+    ),
+}
+
 OURS = {kind: (kind, {}) for kind in KINDS} | {
     "dora": ("lora", {"dora": True}),
     "bottleneck-gelu": ("bottleneck", {"activation": "gelu", "size": 5}),
 }
+VIRTUAL = [name for name, kind in KINDS.items() if isinstance(kind, VirtualKind)]
 KNOWN_TO_PEFT = [name for name, (kind, _) in OURS.items() if FORMATS[kind].peft_type in set(peft.PeftType)]
 
 
@@ -54,13 +67,22 @@ def their_base(folder):
 def our_logits(base, adapter_folder):
     decoder, bank = load_decoder(base), AdapterBank()
     inject(decoder, bank)
-    with bank.route([(bank.add(load_adapter(adapter_folder)), len(ROW))]):
-        return decoder(ROW, torch.arange(len(ROW)), PackedAttention([len(ROW)]))
+    adapter, row = load_adapter(adapter_folder), pack([Encoded(ROW.tolist(), [True] * len(ROW))])
+    with bank.route([(bank.add(adapter), len(ROW))]):
+        return decoder.head(hidden(decoder, row, virtual_tokens(adapter, decoder))[: len(ROW)])
 
 
 @torch.no_grad()
 def their_logits(model):
-    return model.eval()(input_ids=ROW[None]).logits[0]
+    # With prompt tuning, the virtual tokens have logits too.
+    return model.eval()(input_ids=ROW[None]).logits[0, -len(ROW) :]
+
+
+def made(base, kind, layers=(0, 1), **settings):
+    decoder = load_decoder(base)
+    inject(decoder, AdapterBank())
+    config = KINDS[kind].config(**settings)
+    return start(decoder, kind, config, encode=list, seed=1, in_range=lambda layer: layer in layers)
 
 
 def shaken(parameters):
@@ -81,13 +103,13 @@ def test_what_peft_wrote_loads_here_with_equal_logits(name, base, tmp_path):
     assert (logits - their_logits(their_base(base))).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("layers", [(0, 1), (1,)])
-@pytest.mark.parametrize("name", KNOWN_TO_PEFT)
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [(name, layers) for name in KNOWN_TO_PEFT for layers in ((0, 1), (1,)) if name not in VIRTUAL or len(layers) == 2],
+)
 def test_what_is_written_here_loads_in_peft_with_equal_logits(name, layers, base, tmp_path):
     kind, settings = OURS[name]
-    config = KINDS[kind].config(**settings)
-    sites = choose(inject(load_decoder(base), AdapterBank()), config.target_modules, lambda layer: layer in layers)
-    adapter = fresh(kind, config, sites, seed=1)
+    adapter = made(base, kind, layers, **settings)
     shaken(adapter.named_parameters().values())
     save_adapter(tmp_path / "adapter", adapter, base="tiny")
 
@@ -101,16 +123,17 @@ def test_what_is_written_here_loads_in_peft_with_equal_logits(name, layers, base
 @pytest.mark.parametrize("name", OURS)
 def test_a_round_trip_keeps_every_bit(name, base, tmp_path):
     kind, settings = OURS[name]
-    config = KINDS[kind].config(**settings)
-    adapter = fresh(kind, config, choose(inject(load_decoder(base), AdapterBank()), config.target_modules), seed=1)
+    adapter = made(base, kind, **settings)
     shaken(adapter.named_parameters().values())
     save_adapter(tmp_path, adapter)
 
     again = load_adapter(tmp_path)
 
     assert again.kind == adapter.kind
-    assert set(again.config.target_modules) == set(config.target_modules)
-    assert again.config.model_copy(update={"target_modules": config.target_modules}) == config
+    # The order of targets is not kept, for it says nothing.
+    fields, expected = again.config.model_dump(), adapter.config.model_dump()
+    assert sorted(fields.pop("target_modules", ())) == sorted(expected.pop("target_modules", ()))
+    assert fields == expected
     assert {n: v.tolist() for n, v in again.named_parameters().items()} == {
         n: v.tolist() for n, v in adapter.named_parameters().items()
     }
@@ -129,14 +152,39 @@ def test_what_would_be_computed_wrongly_is_refused(base, tmp_path):
         load_adapter(tmp_path / "odd ranks")
 
 
-@pytest.mark.parametrize(("kind", "field"), [("lora", "r"), ("lora", "lora_alpha"), ("bottleneck", "size")])
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("lora", "r"),
+        ("lora", "lora_alpha"),
+        ("bottleneck", "size"),
+        ("prompt", "num_virtual_tokens"),
+        ("prefix", "num_virtual_tokens"),
+    ],
+)
 @pytest.mark.parametrize("value", ["many", None])
 def test_settings_in_a_file_that_cannot_be_used_are_named(value, kind, field, base, tmp_path):
-    sites = choose(inject(load_decoder(base), AdapterBank()), ["o_proj"])
-    save_adapter(tmp_path, fresh(kind, KINDS[kind].config(), sites, seed=1))
+    save_adapter(tmp_path, made(base, kind))
     fields = json.loads((tmp_path / "adapter_config.json").read_text())
     (tmp_path / "adapter_config.json").write_text(json.dumps(fields | {field: value}))
     with pytest.raises(UnsupportedModel, match=rf"adapter_config\.json cannot be used: '\w+' is {value!r}"):
+        load_adapter(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "words"),
+    [
+        ("prompt", {"num_virtual_tokens": 7}, r"\(20, 32\)\}, expected prompt_embeddings with 7 rows"),
+        ("prefix", {"num_layers": 3}, r"\(20, 64\)\}, which do not fit \{'num_layers': 3"),
+        ("prefix", {"num_attention_heads": None}, "'num_attention_heads': None"),
+        ("prefix", {"num_attention_heads": 0}, "'num_attention_heads': 0"),
+    ],
+)
+def test_virtual_tokens_that_are_not_what_their_settings_tell_are_refused(kind, changes, words, base, tmp_path):
+    save_adapter(tmp_path, made(base, kind))
+    fields = json.loads((tmp_path / "adapter_config.json").read_text())
+    (tmp_path / "adapter_config.json").write_text(json.dumps(fields | changes))
+    with pytest.raises(UnsupportedModel, match=words):
         load_adapter(tmp_path)
 
 

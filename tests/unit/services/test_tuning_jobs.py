@@ -13,7 +13,7 @@ from fettle.errors import Conflict, FettleError, InvalidInput, NotFound, Storage
 from fettle.services.platform import Platform
 from fettle.settings import Settings
 from fettle.store.files import files_in
-from fettle.types.tuning import MessageEvent, StepEvent, TuningEvent, TuningSpec
+from fettle.types.tuning import Hyperparameters, MessageEvent, StepEvent, TuningEvent, TuningSpec
 from tests.unit.services.conftest import WORKERS, Create, Rows
 
 RUNNER = """
@@ -224,6 +224,22 @@ def test_all_faults_are_told_at_once(platform: Platform, tmp_path: Path) -> None
     with pytest.raises(InvalidInput) as caught:
         platform.tuning_jobs.create(spec, bad)
     for fault in ("base model 'none'", "name of a base model", "'rnak'", "'alhpa'", "line 1", "line 2"):
+        assert fault in caught.value.message
+    assert platform.tuning_jobs.list() == []
+
+
+@pytest.mark.parametrize("method", ["prompt", "prefix"])
+def test_virtual_tokens_on_some_layers_or_without_room_are_refused(platform: Platform, rows: Rows, method: str) -> None:
+    settings = Hyperparameters(last_layer=0, unfreeze_per_epoch=1)
+    spec = TuningSpec(
+        base="small", method=method, name="tickets", adapter={"num_virtual_tokens": 64}, hyperparameters=settings
+    )
+    with pytest.raises(InvalidInput) as caught:
+        platform.tuning_jobs.create(spec, rows("go"))
+    for fault in (
+        f"method '{method}' acts on all layers at once, but got last_layer=0, unfreeze_per_epoch=1",
+        "num_virtual_tokens is 64, which leaves no room in the context of 64 tokens",
+    ):
         assert fault in caught.value.message
     assert platform.tuning_jobs.list() == []
 

@@ -11,10 +11,13 @@ from fettle.adapters.adapter import Adapter
 from fettle.adapters.bank import BASE, AdapterBank
 from fettle.adapters.files import load_adapter
 from fettle.adapters.inject import inject
-from fettle.models.attention import PackedAttention
+from fettle.adapters.virtual import virtual_tokens
+from fettle.data.packing import pack
+from fettle.data.template import Encoded
 from fettle.models.loading import load_decoder
 from fettle.serving import Engine, EngineSettings
 from fettle.testing.models import tiny_adapter, tiny_model
+from fettle.tuning.forward import hidden
 from fettle.types.generation import GenerateChunk, GenerateRequest, SamplingParams
 
 ROOM = {"dtype": "float32", "block_size": 4, "num_blocks": 64, "max_batch_tokens": 16, "max_sequences": 8}
@@ -41,6 +44,8 @@ def adapters(base, tmp_path_factory) -> dict[str, Path]:
         "wide": tiny_adapter(folder / "wide", "lora", base, 1, rank=5),
         "narrow": tiny_adapter(folder / "narrow", "lora", base, 2, rank=2, target_modules=("q_proj", "up_proj")),
         "vectors": tiny_adapter(folder / "vectors", "ia3", base, 3),
+        "prompt": tiny_adapter(folder / "prompt", "prompt", base, 4, num_virtual_tokens=5),
+        "prefix": tiny_adapter(folder / "prefix", "prefix", base, 5, num_virtual_tokens=9),
     }
 
 
@@ -67,12 +72,13 @@ class Plain:
         self._decoder, self._bank = load_decoder(folder), AdapterBank()
         inject(self._decoder, self._bank)
         self._slot = BASE if adapter is None else self._bank.add(adapter.to(torch.float32))
+        self._virtual = None if adapter is None else virtual_tokens(adapter.to(torch.float32), self._decoder)
 
     @torch.inference_mode()
     def logits(self, tokens: list[int]) -> torch.Tensor:
-        attention = PackedAttention([len(tokens)], self._decoder.config.windows)
+        row = pack([Encoded(tokens, [True] * len(tokens))])
         with self._bank.route([(self._slot, len(tokens))]):
-            return self._decoder(torch.tensor(tokens), torch.arange(len(tokens)), attention)
+            return self._decoder.head(hidden(self._decoder, row, self._virtual)[: len(tokens)])
 
     def greedy(self, prompt: list[int], count: int) -> list[int]:
         tokens = list(prompt)

@@ -17,9 +17,10 @@ def pool(tmp_path):
     base = tiny_model(tmp_path / "base")
     folders = {name: tiny_adapter(tmp_path / name, "lora", base, seed) for seed, name in enumerate("abc")}
     bank = AdapterBank()
-    sites = inject(load_decoder(base), bank)
+    decoder = load_decoder(base)
+    inject(decoder, bank)
     size = load_adapter(folders["a"]).to(torch.float32).size_bytes
-    pool = AdapterPool(bank, sites, max_bytes=2 * size, dtype=torch.float32)
+    pool = AdapterPool(bank, decoder, max_bytes=2 * size)
     for name, folder in folders.items():
         pool.add(name, folder)
     return pool
@@ -49,3 +50,18 @@ def test_one_that_is_larger_than_the_bound_is_served_alone(pool, tmp_path):
     assert pool.pin(pool.get("big"))
     assert pool.num_resident == 1
     assert not pool.pin(pool.get("a"))
+
+
+@pytest.mark.parametrize("kind", ["prompt", "prefix"])
+def test_virtual_tokens_are_there_while_they_are_used_and_their_memory_counts(kind, pool, tmp_path):
+    """Only what is put into the cache is kept: what it was made of is not needed any more."""
+    pool.add("virtual", tiny_adapter(tmp_path / "virtual", kind, tmp_path / "base", 9, num_virtual_tokens=7))
+    adapter = pool.get("virtual")
+    assert pool.pin(adapter)
+    assert adapter.virtual.count == adapter.num_virtual_tokens == 7
+    layers, heads, width = 2, 2, 8
+    assert adapter.size_bytes == 2 * layers * 7 * heads * width * 4
+    pool.remove("virtual")
+    assert adapter.virtual.count == 7
+    pool.unpin(adapter)
+    assert (adapter.virtual, adapter.is_resident) == (None, False)

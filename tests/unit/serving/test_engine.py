@@ -11,8 +11,19 @@ from fettle.models.tokenizer import Tokenizer
 from fettle.testing.models import tiny_adapter, tiny_model
 from tests.unit.serving.conftest import Plain, answer, ask, run, text, tokens
 
-NAMES = [None, "wide", "narrow", "vectors", "wide", None, "vectors"]
-PROMPTS = [[7, 8, 9], list(range(10, 50)), [100], list(range(60, 77)), [5, 6], list(range(30, 70)), [9] * 21]
+NAMES = [None, "wide", "narrow", "vectors", "prompt", "prefix", "wide", None, "vectors", "prompt"]
+PROMPTS = [
+    [7, 8, 9],
+    list(range(10, 50)),
+    [100],
+    list(range(60, 77)),
+    list(range(40, 62)),
+    [11],
+    [5, 6],
+    list(range(30, 70)),
+    [9] * 21,
+    [7, 8],
+]
 
 
 def everything(engine, count=12, **sampling):
@@ -64,16 +75,18 @@ def test_sequences_that_give_way_for_others_lose_nothing(engine_with, plain):
 )
 def test_every_family_answers_as_the_plain_model(family, sizes, tmp_path, engine_with):
     folder = tiny_model(tmp_path / "model", family, **sizes)
-    tiny_adapter(tmp_path / "adapter", "lora", folder, 4, rank=3)
-    engine = engine_with(folder)
-    engine.add_adapter("tuned", tmp_path / "adapter")
+    kinds = {"lora": {"rank": 3}, "prefix": {"num_virtual_tokens": 5}}
+    names, models, engine = [None, *kinds], [Plain(folder)], engine_with(folder)
+    for kind, settings in kinds.items():
+        place = tiny_adapter(tmp_path / kind, kind, folder, 4, **settings)
+        engine.add_adapter(kind, place)
+        models.append(Plain(folder, load_adapter(place)))
     for place, prompt in enumerate(PROMPTS):
-        engine.add(str(place), ask(prompt), adapter="tuned" if place % 2 else None)
+        engine.add(str(place), ask(prompt), adapter=names[place % 3])
 
     found = run(engine)
 
-    models = Plain(folder), Plain(folder, load_adapter(tmp_path / "adapter"))
-    expected = [models[place % 2].greedy(prompt, 12) for place, prompt in enumerate(PROMPTS)]
+    expected = [models[place % 3].greedy(prompt, 12) for place, prompt in enumerate(PROMPTS)]
     assert [tokens(found[str(place), 0]) for place in range(len(PROMPTS))] == expected
 
 
@@ -236,6 +249,17 @@ def test_a_prompt_that_the_cache_cannot_hold_is_refused(engine_with):
         engine_with(num_blocks=10).add("bad", ask([3] * 40))
 
 
+@pytest.mark.parametrize(("name", "room"), [("prompt", 15), ("prefix", 11), ("wide", 20)])
+def test_virtual_tokens_take_room_in_the_context_and_are_not_counted(name, room, engine_with):
+    engine = engine_with(num_blocks=5)
+    chunks = answer(engine, ask([9] * 4, max_tokens=None), name)
+    assert len(tokens(chunks)) == room - 4
+    assert (chunks[-1].finish_reason, chunks[-1].prompt_tokens) == ("length", 4)
+    with pytest.raises(InvalidInput, match=f"the prompt has {room} tokens; prompt and answer together may have {room}"):
+        engine.add("long", ask([9] * room), adapter=name)
+    assert engine.stats()["blocks_free"] == 5
+
+
 def test_an_unknown_adapter_and_a_repeated_id_are_refused(engine):
     with pytest.raises(NotFound, match="'wiide'"):
         engine.add("one", ask([3]), adapter="wiide")
@@ -244,9 +268,10 @@ def test_an_unknown_adapter_and_a_repeated_id_are_refused(engine):
         engine.add("one", ask([3]))
 
 
-def test_damaged_weights_end_only_the_requests_that_use_them(engine, base, adapters, tmp_path, plain):
+@pytest.mark.parametrize("damaged", ["wide", "prefix"])
+def test_damaged_weights_end_only_the_requests_that_use_them(damaged, engine, base, adapters, tmp_path, plain):
     """What they leave in the cache does not reach those who get their blocks next, either."""
-    broken = load_adapter(adapters["wide"])
+    broken = load_adapter(adapters[damaged])
     for value in broken.named_parameters().values():
         value.data.fill_(float("nan"))
     from fettle.adapters.files import save_adapter
@@ -272,6 +297,13 @@ def test_an_adapter_for_another_model_is_refused(engine, tmp_path):
         engine.add_adapter("other", tiny_adapter(tmp_path / "adapter", "lora", other, 1, rank=2))
     with pytest.raises(NotFound):
         engine.add("one", ask([3]), adapter="other")
+
+
+@pytest.mark.parametrize("kind", ["prompt", "prefix"])
+def test_virtual_tokens_for_another_model_are_refused(kind, engine, tmp_path):
+    other = tiny_model(tmp_path / "other", hidden_size=40)
+    with pytest.raises(UnsupportedModel, match=r"virtual tokens: shapes .*, the model needs"):
+        engine.add_adapter("other", tiny_adapter(tmp_path / "adapter", kind, other, 1))
 
 
 def test_an_adapter_that_vanished_while_it_was_out_of_memory_fails_its_requests_only(engine_with, base, tmp_path):

@@ -9,6 +9,7 @@ from fettle.adapters.bank import BASE, AdapterBank
 from fettle.adapters.files import load_adapter
 from fettle.adapters.inject import inject
 from fettle.adapters.kinds import KINDS
+from fettle.adapters.kinds.virtual import VirtualKind
 from fettle.adapters.methods import METHODS
 from fettle.models.attention import PackedAttention
 from fettle.models.loading import load_decoder
@@ -18,6 +19,8 @@ from fettle.types.tuning import EvaluationEvent
 #: The first method of each kind; the others differ in their loss or in how the base is held, and have their own tests.
 FIRST = {method.kind: name for name, method in reversed(list(METHODS.items())) if method.kind}
 VARIANTS: dict[str, tuple[str, dict]] = {name: (name, {}) for name in FIRST.values()}
+#: These are no part of a layer; how they are served is in tests/contract/test_virtual_kinds.py.
+VIRTUAL = [name for name, method in METHODS.items() if method.kind and isinstance(KINDS[method.kind], VirtualKind)]
 VARIANTS |= {"dora": ("lora", {"dora": True}), "rslora": ("lora", {"rank_stabilized": True})}
 
 
@@ -46,12 +49,13 @@ def test_the_loss_falls_and_the_adapter_is_written(variant, tuned, base):
     adapter = load_adapter(folder)
     assert adapter.kind == METHODS[VARIANTS[variant][0]].kind
     assert set(adapter.sites) <= {site.name for site in inject(load_decoder(base), AdapterBank())}
+    assert bool(adapter.virtual) == (variant in VIRTUAL)
 
 
 def test_adapters_of_all_methods_are_served_in_one_batch_as_each_alone(tuned, base):
     decoder, bank = load_decoder(base), AdapterBank()
     inject(decoder, bank)
-    slots = [BASE, *(bank.add(load_adapter(tuned(variant)[0])) for variant in VARIANTS)]
+    slots = [BASE, *(bank.add(load_adapter(tuned(variant)[0])) for variant in VARIANTS if variant not in VIRTUAL)]
     lengths = [3 + index % 4 for index in range(len(slots))]
     tokens = [torch.arange(length) + 40 for length in lengths]
     with torch.inference_mode():

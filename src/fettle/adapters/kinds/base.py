@@ -15,11 +15,15 @@ from fettle.types.record import Record
 #: A torch tensor or a NumPy array.
 Array = Any
 Layer = Callable[[Array], Array]
-C = TypeVar("C", bound="AdapterConfig")
+C = TypeVar("C", bound="SiteConfig")
 
 
 class AdapterConfig(Record):
-    """The settings that every kind has."""
+    """The settings of a kind."""
+
+
+class SiteConfig(AdapterConfig):
+    """The settings that every kind at linear layers has."""
 
     target_modules: tuple[str, ...] = ()
 

@@ -8,13 +8,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from fettle.adapters.kinds.base import AdapterConfig, AdapterKind, Array, Base, Layer, Site, Start, Terms, keep
+from fettle.adapters.kinds.base import AdapterKind, Array, Base, Layer, Site, SiteConfig, Start, Terms, keep
 from fettle.errors import InvalidInput
 
 _E = 2.718281828459045
 
 
-class BottleneckConfig(AdapterConfig):
+class BottleneckConfig(SiteConfig):
     """Settings of bottleneck adapters."""
 
     size: int = Field(default=64, ge=1, le=65_536, description="numbers that the narrow layer has")

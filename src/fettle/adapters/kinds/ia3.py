@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from pydantic import Field, model_validator
 
-from fettle.adapters.kinds.base import AdapterConfig, AdapterKind, Array, Base, Layer, Site, Start, Terms, keep
+from fettle.adapters.kinds.base import AdapterKind, Array, Base, Layer, Site, SiteConfig, Start, Terms, keep
 
 
-class IA3Config(AdapterConfig):
+class IA3Config(SiteConfig):
     """Settings of IA3."""
 
     target_modules: tuple[str, ...] = Field(

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from fettle.adapters.kinds.base import (
-    AdapterConfig,
     AdapterKind,
     Array,
     Base,
     Layer,
     Site,
+    SiteConfig,
     Start,
     Terms,
     keep,
@@ -24,7 +24,7 @@ from fettle.adapters.kinds.base import (
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-class LoRAConfig(AdapterConfig):
+class LoRAConfig(SiteConfig):
     """Settings of LoRA."""
 
     rank: int = Field(default=32, ge=1, le=4096, description="rows of A and columns of B")

@@ -13,6 +13,7 @@ from torch import Tensor
 from fettle.data.choice_rows import ChoiceBatch
 from fettle.data.packing import Batch
 from fettle.models.decoder import Decoder
+from fettle.models.virtual_tokens import VirtualTokens
 from fettle.tuning.objectives.scores import Scores, token_scores
 
 
@@ -30,9 +31,9 @@ class AnswerScores:
     batch: ChoiceBatch
 
     @classmethod
-    def of(cls, decoder: Decoder, batch: ChoiceBatch) -> "AnswerScores":
+    def of(cls, decoder: Decoder, batch: ChoiceBatch, virtual: VirtualTokens | None = None) -> "AnswerScores":
         """Run a batch."""
-        return cls(token_scores(decoder, batch), batch)
+        return cls(token_scores(decoder, batch, virtual), batch)
 
     @cached_property
     def answer_N(self) -> Tensor:

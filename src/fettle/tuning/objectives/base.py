@@ -11,6 +11,7 @@ from fettle.data.examples import Example
 from fettle.data.packing import Batch, Rows
 from fettle.data.template import Template
 from fettle.models.decoder import Decoder
+from fettle.models.virtual_tokens import VirtualTokens
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Tuned(Protocol):
     """The model that a loss is taken of."""
 
     decoder: Decoder
+
+    def virtual(self) -> VirtualTokens | None:
+        """What every row comes after, with gradients; None for nothing."""
+        ...
 
     def untuned(self, num_tokens: int) -> AbstractContextManager[object]:
         """Inside, the decoder computes what it did before it was tuned."""

@@ -6,6 +6,7 @@ from fettle.data.examples import Example
 from fettle.data.packing import Batch, EncodedRows
 from fettle.data.template import Template
 from fettle.models.decoder import Decoder
+from fettle.models.virtual_tokens import VirtualTokens
 from fettle.tuning.objectives.base import Loss, Tuned
 from fettle.tuning.objectives.scores import token_scores
 
@@ -23,10 +24,10 @@ class NextToken:
 
     def loss(self, model: Tuned, batch: Batch) -> Loss:
         """Of packed rows."""
-        return next_token(model.decoder, batch)
+        return next_token(model.decoder, batch, model.virtual())
 
 
-def next_token(decoder: Decoder, batch: Batch) -> Loss:
+def next_token(decoder: Decoder, batch: Batch, virtual: VirtualTokens | None = None) -> Loss:
     """Run the packed rows and take the loss where a token is scored."""
-    scores = token_scores(decoder, batch)
+    scores = token_scores(decoder, batch, virtual)
     return Loss(scores.nll.sum()[None], int(scores.correct.sum()), len(batch.at))

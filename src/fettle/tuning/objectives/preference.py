@@ -41,7 +41,7 @@ class Preference:
         """Summed over pairs."""
         with torch.no_grad(), model.untuned(len(batch.tokens)):
             before = AnswerScores.of(model.decoder, choices_of(batch)).nll_A
-        scores = AnswerScores.of(model.decoder, choices_of(batch))
+        scores = AnswerScores.of(model.decoder, choices_of(batch), model.virtual())
         gain_A = before - scores.nll_A
         margins = self.settings.beta * margin(scores, gain_A)
         ranked = scores.ranking(gain_A)

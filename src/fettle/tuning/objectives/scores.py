@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from fettle.data.packing import Batch
 from fettle.models.decoder import Decoder
+from fettle.models.virtual_tokens import VirtualTokens
 from fettle.tuning.forward import ROUND, hidden, padded
 
 #: Scored places whose logits exist at the same time: their memory is this times the vocabulary.
@@ -23,14 +24,14 @@ class Scores(NamedTuple):
     correct: Tensor
 
 
-def token_scores(decoder: Decoder, batch: Batch) -> Scores:
-    """Run the rows of a batch and score its targets.
+def token_scores(decoder: Decoder, batch: Batch, virtual: VirtualTokens | None = None) -> Scores:
+    """Run the rows of a batch, behind virtual tokens where there are some, and score its targets.
 
     The head runs in chunks that are computed again in the backward pass, so the logits of a whole batch never exist.
     """
     unscored = -len(batch.at) % ROUND
     at, targets = padded(batch.at, unscored, 0), padded(batch.targets, unscored, IGNORED)
-    states = hidden(decoder, batch)
+    states = hidden(decoder, batch, virtual)
     nll, correct = _scored(decoder, states.index_select(0, at.to(states.device)), targets.to(states.device))
     return Scores(nll[: len(batch.at)], correct[: len(batch.at)])
 
