@@ -82,6 +82,8 @@ def evaluation_text(event: EvaluationEvent) -> str:
 
 
 def _metrics_text(metrics: Metrics) -> str:
+    if metrics.choice_accuracy is not None:
+        return f"loss {metrics.loss:.3f}, accuracy {metrics.choice_accuracy:.1%}"
     return f"loss {metrics.loss:.3f}, token accuracy {metrics.token_accuracy:.1%}"
 
 

@@ -104,11 +104,15 @@ def parse(line: int, row: object) -> Example | list[Fault]:
 
 
 class Form(NamedTuple):
-    """A way to write a row: the fields that it is known by, all that it may have, and how they are read."""
+    """A way to write a row: the fields that it is known by, all that it may have, and how they are read.
+
+    One that gives way is not meant by a row of another form: its fields are common names for notes.
+    """
 
     marks: tuple[str, ...]
     fields: tuple[str, ...]
     read: Callable[[Row], Said | list[str]]
+    gives_way: bool = False
 
     def found_in(self, row: Row) -> tuple[str, ...]:
         """The marks that a row has; a field that is null is as good as absent."""
@@ -125,6 +129,19 @@ def _chat(row: Row) -> Said | list[str]:
     return turns if isinstance(turns, list) else Said(turns, is_chat=True)
 
 
+def _labelled(row: Row) -> Said | list[str]:
+    """A text, and its label as the answer; a label that is a whole number is the text of its digits."""
+    label = row.get("label")
+    is_number = isinstance(label, int) and not isinstance(label, bool)
+    faults = text_faults("text", row)
+    if "label" in row and not is_number and not isinstance(label, str):
+        faults.append(f"`label` is a JSON {json_name(label)}; expected a text, or a whole number, which is read as one")
+    elif not is_number:
+        faults += text_faults("label", row)
+    return faults or Said((Turn("user", row["text"]), Turn("assistant", str(label).strip(), is_learned=True)))
+
+
+_LABELLED = ("text", "label")
 _OPENAI = ("input", "preferred_output", "non_preferred_output")
 FORMS = (
     Form(("messages",), ("messages",), _chat),
@@ -132,10 +149,11 @@ FORMS = (
     Form(("choices",), ("prompt", "messages", "choices", "answer"), multiple_choice),
     Form(("chosen", "rejected"), ("prompt", "chosen", "rejected"), preference),
     Form(_OPENAI[1:], _OPENAI, openai_preference),
+    Form(_LABELLED, _LABELLED, _labelled, gives_way=True),
 )
 EXPECTED = (
     "`messages`, `prompt` and `completion`, `prompt` and `choices` and `answer`, "
-    "or `prompt` and `chosen` and `rejected`"
+    "`prompt` and `chosen` and `rejected`, or `text` and `label`"
 )
 
 
@@ -161,6 +179,7 @@ def _forms(row: Row) -> list[Form]:
     found = [form for form in FORMS if form.found_in(row)]
     if not found:
         return [form for form in FORMS if not row.keys().isdisjoint(form.marks)][:1]
+    found = [form for form in found if not form.gives_way] or found
     return [
         form
         for form in found

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +21,7 @@ from fettle.models.loading import read_config
 from fettle.models.tokenizer import Tokenizer
 from fettle.tuning.checkpoint import Checkpoints, write_whole
 from fettle.tuning.guards import check_rows, check_trained
+from fettle.tuning.learner import Learner
 from fettle.tuning.loop import Emit, Run
 from fettle.tuning.material import Material
 from fettle.tuning.methods import Trainee, trainee_for
@@ -28,7 +30,7 @@ from fettle.tuning.progress import Progress
 from fettle.tuning.schedule import schedule_for
 from fettle.tuning.trunk import above_trunk
 from fettle.types.resources import PromptFormat
-from fettle.types.tuning import MessageEvent, TuningPlan, TuningResult
+from fettle.types.tuning import Hyperparameters, MessageEvent, TuningPlan, TuningResult
 
 #: Beside the weights: what serving must know to treat a prompt as training did.
 ABOUT = "fettle.json"
@@ -47,15 +49,21 @@ def tune(plan: TuningPlan, emit: Emit) -> TuningResult:
     spec, base = plan.spec, Path(plan.base_path)
     trainee = trainee_for(spec, base, dtype_for(spec.hyperparameters.dtype))
     with above_trunk(load_material(plan, trainee.objective, emit), trainee, plan, emit) as material:
-        run = run_over(material, trainee, plan, emit)
+        settings = METHODS[spec.method].completed(spec.hyperparameters)
+        learner = trainee.learner(settings)
+        check_trained(learner, trainee.decoder)
+        run = run_over(material, learner, settings, plan, emit)
         progress = run.run()
     write_output(Path(plan.output_path), trainee, base, spec.base, material.prompt_format)
-    return _result(run, progress, trainee, time.monotonic() - started)
+    trained = sum(value.numel() for value in trainee.parameters.values())
+    is_adapter = trainee.parameters.keys().isdisjoint(dict(trainee.decoder.named_parameters()))
+    total = trainee.decoder.config.num_parameters + is_adapter * trained
+    return result_of(run, progress, trained=trained, total=total, seconds=time.monotonic() - started)
 
 
-def run_over(material: Material, trainee: Trainee, plan: TuningPlan, emit: Emit) -> Run:
-    """The loop over this material, as the plan's settings say."""
-    settings, num_rows = METHODS[plan.spec.method].completed(plan.spec.hyperparameters), len(material.train)
+def run_over(material: Material, learner: Learner, settings: Hyperparameters, plan: TuningPlan, emit: Emit) -> Run:
+    """The loop over this material, with settings that the method has completed."""
+    num_rows = len(material.train)
     batch_size = settings.rows_per_step(num_rows)
     if settings.batch_size == "auto":
         emit(MessageEvent(text=f"a step takes {batch_size} of the {num_rows:,} rows", code="batch_size"))
@@ -82,7 +90,7 @@ def load_material(plan: TuningPlan, objective: Objective, emit: Emit) -> Materia
     base, settings = Path(plan.base_path), plan.spec.hyperparameters
     context = METHODS[plan.spec.method].room(plan.spec.adapter, read_config(base).max_positions)
     encoder = _Encoder(objective, Template(Tokenizer.load(base)), context, emit)
-    train, held = _split(plan)
+    train, held = split_rows(plan)
     _tell_unused(train, plan.spec.method, emit)
     rows = encoder.rows(train, "training")
     if not len(rows):
@@ -105,7 +113,12 @@ def _tell_unused(examples: Sequence[Example], method: str, emit: Emit) -> None:
         emit(MessageEvent(level="warning", text=text, code="choices_unused"))
 
 
-def _split(plan: TuningPlan) -> tuple[list[Example], list[Example]]:
+def split_rows(plan: TuningPlan) -> tuple[list[Example], list[Example]]:
+    """The rows to train on, and those that are held out.
+
+    Raises:
+        InvalidRows: some cannot be used.
+    """
     examples = list(load_examples(Path(plan.train_path)))
     if plan.validation_path:
         return examples, list(load_examples(Path(plan.validation_path)))
@@ -134,13 +147,17 @@ def write_output(folder: Path, trainee: Trainee, base: Path, name: str, prompt_f
     """Write the custom model's files; `ABOUT` comes last, so a folder that has it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     trainee.write(folder, base=base, name=name)
-    about = json.dumps({"prompt_format": prompt_format}) + "\n"
+    write_about(folder, prompt_format=prompt_format)
+
+
+def write_about(folder: Path, **facts: Any) -> None:
+    """Write what else is to be known of the model in `folder`, after its other files."""
+    about = json.dumps(facts, ensure_ascii=False) + "\n"
     write_whole(folder / ABOUT, lambda path: path.write_text(about, encoding="utf-8"))
 
 
-def _result(run: Run, progress: Progress, trainee: Trainee, seconds: float) -> TuningResult:
-    trained = sum(value.numel() for value in trainee.parameters.values())
-    is_adapter = trainee.parameters.keys().isdisjoint(dict(trainee.decoder.named_parameters()))
+def result_of(run: Run, progress: Progress, *, trained: int, total: int, seconds: float) -> TuningResult:
+    """How a run ended, which trained so many of all parameters."""
     return TuningResult(
         steps=progress.step,
         epochs=progress.step / run.steps_per_epoch,
@@ -149,7 +166,7 @@ def _result(run: Run, progress: Progress, trainee: Trainee, seconds: float) -> T
         train=progress.train.metrics(),
         validation=progress.validation.metrics() if progress.validation else None,
         trained_parameters=trained,
-        total_parameters=trainee.decoder.config.num_parameters + is_adapter * trained,
+        total_parameters=total,
         trained_tokens=progress.trained_tokens,
         seconds=seconds,
     )

@@ -237,7 +237,7 @@ class Metrics(Record):
     token_accuracy: float
     num_tokens: int
     choice_accuracy: float | None = Field(
-        default=None, description="share of rows with several answers in which the right one is the likeliest"
+        default=None, description="share of rows with several answers or classes of which the right one is likeliest"
     )
 
 

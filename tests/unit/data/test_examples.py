@@ -32,6 +32,46 @@ def test_a_pair_is_a_conversation_of_two_turns():
     assert row == Example(7, "prompt", (Turn("user", "p"), Turn("assistant", "c", is_learned=True)), ("intent",))
 
 
+def test_a_text_with_its_label_is_a_prompt_with_its_answer():
+    row = parse(7, {"text": "free money!", "label": " spam ", "source": "mail"})
+    assert row == Example(
+        7, "prompt", (Turn("user", "free money!"), Turn("assistant", "spam", is_learned=True)), ("source",)
+    )
+
+
+def test_a_label_that_is_a_whole_number_is_the_text_of_its_digits():
+    row = parse(1, {"text": "t", "label": 0})
+    assert isinstance(row, Example)
+    assert row.answer == "0"
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"text": "t"}, "`label` is missing"),
+        ({"label": "spam"}, "`text` is missing"),
+        ({"text": " ", "label": "spam"}, "`text` is empty"),
+        ({"text": "t", "label": ""}, "`label` is empty"),
+        ({"text": "t", "label": 0.5}, "`label` is a JSON number; expected a text, or a whole number"),
+        ({"text": "t", "label": True}, "`label` is a JSON boolean; expected a text, or a whole number"),
+        ({"text": "t", "label": ["a"]}, "`label` is a JSON array; expected a text, or a whole number"),
+    ],
+)
+def test_what_is_wrong_with_a_labelled_row_is_told(row, words):
+    assert words in "\n".join(told(row))
+
+
+def test_all_faults_of_a_labelled_row_are_told_at_once():
+    assert len(told({"text": 3, "label": 1.5})) == 2
+
+
+@pytest.mark.parametrize("note", ["text", "label"])
+def test_a_note_in_a_row_of_another_form_is_no_second_form(note):
+    row = parse(1, {"prompt": "p", "completion": "c", note: "x"})
+    assert isinstance(row, Example)
+    assert (row.answer, row.ignored) == ("c", (note,))
+
+
 def test_a_conversation_keeps_its_turns_and_learns_those_of_the_assistant():
     row = parse(1, chat(("system", "s"), ("user", "u"), ("assistant", "a"), ("user", "v"), ("assistant", "b"), id=3))
     assert isinstance(row, Example)
@@ -73,7 +113,7 @@ def test_fields_of_a_message_that_are_null_are_as_good_as_absent():
         (None, ["JSON null"]),
         ([1], ["JSON array"]),
         ({}, ["no field"]),
-        ({"text": "a", "label": "b"}, ["`text`, `label`"]),
+        ({"sentence": "a", "class": "b"}, ["`sentence`, `class`", "or `text` and `label`"]),
         ({"prompt": "a"}, ["`completion` is missing"]),
         ({"prompt": "a", "completions": "b"}, ["is it `completions`?"]),
         ({"prompt": 1, "completion": ["x"]}, ["`prompt` is a JSON number", "`completion` is a JSON array"]),
