@@ -92,13 +92,24 @@ _BASE_ROUTE = Route(((BASE, 1),))
 
 
 class AdapterBank:
-    """Adapters by slot; the `AdaptedLinear`s of one model look here for what to do."""
+    """Adapters by slot; the `AdaptedLinear`s of one model look here for what to do.
+
+    Attributes:
+        adapters: by slot.
+        route_now: which slot each token of the present batch uses.
+        only: the slot that all of them share, or None.
+        is_training: dropout is on.
+        is_tuned: the adapters change from batch to batch, so nothing may be gathered of them for later.
+        randoms: by slot, where its dropout's numbers come from; torch's own generator, where none is given.
+        version: goes up whenever an adapter comes or goes.
+    """
 
     def __init__(self) -> None:
         self.adapters: dict[int, Adapter] = {}
         self.route_now = _BASE_ROUTE
         self.only: int | None = BASE
-        self.is_training = False
+        self.is_training = self.is_tuned = False
+        self.randoms: dict[int, torch.Generator] = {}
         self.version = 0
 
     def add(self, adapter: Adapter) -> int:
@@ -111,6 +122,7 @@ class AdapterBank:
     def remove(self, slot: int) -> None:
         """Free a slot; no batch may use it any more."""
         del self.adapters[slot]
+        self.randoms.pop(slot, None)
         self.version += 1
 
     @contextmanager

@@ -1,8 +1,10 @@
 """The layer that trains and serves: a linear layer whose tokens each go through the adapter of their slot."""
 
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
 from fettle.adapters.adapter import Adapter
@@ -28,18 +30,27 @@ class AdaptedLinear(nn.Module):
         only = self.bank.only
         if only is not None:
             return self.alone(only, x)
+        if self.bank.is_tuned:
+            return self.by_runs(x)
         flat = x.flatten(0, -2)
         return mixed(flat, self.base, self.tables(), self.bank.route_now).view(*x.shape[:-1], -1)
 
-    def alone(self, slot: int, x: Tensor) -> Tensor:
-        """All of `x` through one slot's adapter; this is the definition."""
+    def by_runs(self, x: Tensor) -> Tensor:
+        """(T, in) to (T, out), each run of tokens as if it were alone; one product with the base serves all."""
+        counts = [count for _, count in self.bank.route_now.runs]
+        parts = zip(self.bank.route_now.runs, x.split(counts), self.base(x).split(counts), strict=True)
+        return torch.cat([self.alone(slot, part, product) for (slot, _), part, product in parts])
+
+    def alone(self, slot: int, x: Tensor, product: Tensor | None = None) -> Tensor:
+        """All of `x`, whose product with the base may be known, through one slot's adapter; this is the definition."""
         adapter = self.bank.adapters.get(slot) if slot != BASE else None
         params = adapter.sites.get(self.site.name) if adapter else None
         if adapter is None or params is None:
-            out: Tensor = self.base(x)
+            out: Tensor = self.base(x) if product is None else product
             return out
-        drop = self._drop(adapter.maths.dropout(adapter.config))
-        result: Tensor = adapter.maths.forward(x, self.beneath(adapter), params, adapter.config, drop)
+        drop = self._drop(adapter.maths.dropout(adapter.config), self.bank.randoms.get(slot))
+        beneath = self.beneath(adapter) if product is None else _Multiplied(self.beneath(adapter), x, product)
+        result: Tensor = adapter.maths.forward(x, beneath, params, adapter.config, drop)
         # Trained parameters are float32 beside a bf16 base: the stream keeps its own type.
         return result.to(x.dtype)
 
@@ -55,11 +66,30 @@ class AdaptedLinear(nn.Module):
             self._beneath[adapter] = FrozenLinear(self.base, adapter)
         return self._beneath[adapter]
 
-    def _drop(self, share: float) -> Layer:
+    def _drop(self, share: float, random: torch.Generator | None) -> Layer:
         if not (self.bank.is_training and share):
             return keep
 
         def drop(x: Any) -> Any:
-            return dropout(x, share)
+            return dropout(x, share, random)
 
         return drop
+
+
+@dataclass(frozen=True)
+class _Multiplied:
+    """A frozen layer whose product with one input is known."""
+
+    layer: FrozenLinear
+    x: Tensor
+    product: Tensor
+
+    @property
+    def bias(self) -> Tensor | None:
+        return self.layer.bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.product if x is self.x else self.layer(x)
+
+    def norms(self, b: Tensor, a: Tensor) -> Tensor:
+        return self.layer.norms(b, a)
