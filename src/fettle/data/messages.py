@@ -17,6 +17,11 @@ class Turn:
     content: str
     is_learned: bool = False
 
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Nothing besides: rows have no tools."""
+        return {}
+
 
 def json_name(value: object) -> str:
     """What JSON calls the type of a value, e.g. 'array'."""

@@ -3,14 +3,17 @@
 What stands before an answer in training is, token by token, what `Template.prompt` gives at serving.
 """
 
+import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from fettle.data.examples import Example
 from fettle.data.messages import Turn
 from fettle.errors import InvalidInput
+
+Fields = Mapping[str, Any]
 
 
 class TextEncoder(Protocol):
@@ -49,7 +52,7 @@ class TextEncoder(Protocol):
         """Token ids of a text that continues other text."""
         ...
 
-    def render(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool) -> str:
+    def render(self, messages: Sequence[Fields], *, add_generation_prompt: bool, tools: Sequence[Fields]) -> str:
         """The conversation as one text, by the chat template."""
         ...
 
@@ -65,6 +68,11 @@ class Said(Protocol):
     @property
     def content(self) -> str:
         """What is said."""
+        ...
+
+    @property
+    def extra(self) -> Fields:
+        """What else the chat template may want to know, e.g. calls of tools."""
         ...
 
 
@@ -105,8 +113,8 @@ class Template:
         inner = "|".join(re.escape(name) for name in names if len(name) > 1)
         self._typed_special = re.compile(f"(?={inner or '(?!)'})")
 
-    def prompt(self, messages: Sequence[Said]) -> list[int]:
-        """The tokens after which a model is to answer.
+    def prompt(self, messages: Sequence[Said], tools: Sequence[Fields] = ()) -> list[int]:
+        """The tokens after which a model is to answer; `tools` are for chat templates that know them.
 
         Raises:
             InvalidInput: the model has no chat template, or the template refuses these messages.
@@ -117,10 +125,11 @@ class Template:
                 hint="Use /v1/completions, or tune it on rows first.",
                 param="messages",
             )
-        mark = _unused_character(message.content for message in messages)
-        text = self._render(messages, mark, is_prompt=True)
+        extras = json.dumps([tools, *(message.extra for message in messages)], ensure_ascii=False)
+        mark = _unused_character([extras, *(message.content for message in messages)])
+        text = self._render(messages, mark, is_prompt=True, tools=tools)
         # A template that rewrites earlier turns is served as it is; only training needs more.
-        pieces = self._pieces(messages, text, mark) or [_Piece(text)]
+        pieces = self._pieces(messages, text, mark, tools) or [_Piece(text)]
         return [token for ids, _ in self._encode(pieces, mark) for token in ids]
 
     def text_prompt(self, text: str) -> list[int]:
@@ -188,14 +197,14 @@ class Template:
         _extend(encoded, answer, is_scored=True)
         return encoded
 
-    def _pieces(self, turns: Sequence[Said], text: str, mark: str) -> list[_Piece] | None:
+    def _pieces(self, turns: Sequence[Said], text: str, mark: str, tools: Sequence[Fields] = ()) -> list[_Piece] | None:
         """The rendered text, cut where each answer begins.
 
         None if the template does not only append: then the text before an answer changes when it is answered.
         """
         answered = [place for place, turn in enumerate(turns) if turn.role == "assistant"]
         try:
-            before = [self._render(turns[:place], mark, is_prompt=True) for place in answered]
+            before = [self._render(turns[:place], mark, is_prompt=True, tools=tools) for place in answered]
         except InvalidInput:  # The template did not accept the conversation as it was then.
             return None
         if not all(map(text.startswith, before)):
@@ -228,9 +237,21 @@ class Template:
             is_apart = ids[: len(answer_ids)] == answer_ids
             yield ids if is_apart else answer_ids + self._joined(rest, mark, is_first=False), len(answer_ids)
 
-    def _render(self, turns: Sequence[Said], mark: str, *, is_prompt: bool) -> str:
-        messages = [{"role": turn.role, "content": self._marked(turn.content, mark)} for turn in turns]
-        return self._tokenizer.render(messages, add_generation_prompt=is_prompt)
+    def _render(self, turns: Sequence[Said], mark: str, *, is_prompt: bool, tools: Sequence[Fields] = ()) -> str:
+        messages = [
+            {"role": turn.role, "content": self._marked(turn.content, mark)} | self._all_marked(turn.extra, mark)
+            for turn in turns
+        ]
+        marked = self._all_marked(list(tools), mark)
+        return self._tokenizer.render(messages, add_generation_prompt=is_prompt, tools=marked)
+
+    def _all_marked(self, value: Any, mark: str) -> Any:
+        """The value, with all texts in it marked."""
+        if isinstance(value, Mapping):
+            return {self._marked(name, mark): self._all_marked(one, mark) for name, one in value.items()}
+        if isinstance(value, list):
+            return [self._all_marked(one, mark) for one in value]
+        return self._marked(value, mark) if isinstance(value, str) else value
 
     def _spelled(self, text: str, *, is_first: bool) -> list[int]:
         """Ids of what somebody wrote: letters only."""

@@ -21,6 +21,7 @@ def render_chat(
     *,
     add_generation_prompt: bool,
     special_tokens: Mapping[str, str],
+    tools: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The text that `template` makes of `messages`; equal to what `transformers` renders.
 
@@ -29,6 +30,7 @@ def render_chat(
         messages: plain dictionaries with "role" and "content".
         add_generation_prompt: whether the text ends where the assistant begins to speak.
         special_tokens: by name, e.g. {"bos_token": "<s>"}.
+        tools: what may be called, as the API has it: {"type": "function", "function": {...}}.
 
     Raises:
         InvalidInput: the template refuses these messages (it says why).
@@ -38,7 +40,7 @@ def render_chat(
     try:
         return program.render(
             messages=[dict(message) for message in messages],
-            tools=None,
+            tools=list(tools) or None,
             documents=None,
             add_generation_prompt=add_generation_prompt,
             **special_tokens,
@@ -56,6 +58,21 @@ def compile_template(source: str) -> jinja2.Template:
     Raises:
         UnsupportedModel: it is not valid Jinja.
     """
+    try:
+        return _environment().from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise UnsupportedModel(
+            f"the model's chat template is not valid (line {error.lineno}): {error.message}"
+        ) from error
+
+
+def knows_tools(source: str) -> bool:
+    """Whether a chat template looks at the variable `tools`."""
+    names = _environment().parse(source).find_all(jinja2.nodes.Name)
+    return any(name.name == "tools" and name.ctx == "load" for name in names)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlocks, jinja2.ext.loopcontrols]
     )
@@ -63,12 +80,7 @@ def compile_template(source: str) -> jinja2.Template:
     environment.globals.update(
         raise_exception=_raise_exception, strftime_now=_strftime_now, dict=_SafeDict(), namespace=_SafeNamespace
     )
-    try:
-        return environment.from_string(source)
-    except jinja2.TemplateSyntaxError as error:
-        raise UnsupportedModel(
-            f"the model's chat template is not valid (line {error.lineno}): {error.message}"
-        ) from error
+    return environment
 
 
 class _GenerationBlocks(jinja2.ext.Extension):

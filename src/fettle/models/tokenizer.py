@@ -74,6 +74,11 @@ class Tokenizer:
         """The texts that stand for control tokens."""
         return tuple(self.special_tokens)
 
+    @property
+    def source(self) -> str:
+        """tokenizer.json, for other libraries that read it."""
+        return str(self._backend.to_str())
+
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         """Token ids; control tokens in the text are understood. `add_special_tokens` adds the model's own start."""
         ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
@@ -99,8 +104,14 @@ class Tokenizer:
         found: int | None = self._backend.token_to_id(token)
         return found
 
-    def render(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = False) -> str:
-        """The conversation as one text.
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = False,
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> str:
+        """The conversation as one text; `tools` are for templates that know them.
 
         Raises:
             InvalidInput: the template refuses these messages.
@@ -109,7 +120,11 @@ class Tokenizer:
         if self.chat_template is None:
             raise UnsupportedModel("this model has no chat template", hint="Send it a prompt instead of messages.")
         return render_chat(
-            self.chat_template, messages, add_generation_prompt=add_generation_prompt, special_tokens=self._names
+            self.chat_template,
+            messages,
+            add_generation_prompt=add_generation_prompt,
+            special_tokens=self._names,
+            tools=tools,
         )
 
     def _token_text(self, token_id: int) -> str:

@@ -20,12 +20,13 @@ from fettle.serving.adapter_pool import AdapterPool
 from fettle.serving.blocks import BlockPool
 from fettle.serving.cache import PagedCache
 from fettle.serving.detokenize import Detokenizer, StopFinder
+from fettle.serving.grammar import Grammars, GrammarState
 from fettle.serving.runner import Output, Runner
-from fettle.serving.sampler import NO_TOKEN, Sampler, Scorer
+from fettle.serving.sampler import NO_TOKEN, Sampler, Scorer, masked
 from fettle.serving.scheduler import Scheduler
 from fettle.serving.sequence import Piece, Sequence
 from fettle.serving.settings import EngineSettings
-from fettle.types.generation import FinishReason, GenerateChunk, GenerateRequest, SamplingParams, TokenLogprob
+from fettle.types.generation import FinishReason, GenerateChunk, GenerateRequest, Grammar, SamplingParams, TokenLogprob
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Engine:
             max_sequences=settings.max_sequences,
         )
         self._sampler, self._scorer = Sampler(), Scorer(tokenizer.token_text)
+        self._grammars = Grammars(lambda: tokenizer.source, tokenizer.vocab_size, self._end_ids)
         self._open: dict[tuple[str, int], Sequence] = {}
         self._counts = {"steps": 0, "prompt_tokens": 0, "completion_tokens": 0, "finished": 0, "failed": 0}
 
@@ -106,7 +108,8 @@ class Engine:
             index: of the choice; the choices of a seeded request differ by it.
 
         Raises:
-            InvalidInput: the prompt is empty, too long, or has tokens that the model does not know.
+            InvalidInput: the prompt is empty, too long, or has tokens that the model does not know; or the grammar has
+                a fault.
             NotFound: there is no such adapter.
             Conflict: this choice is being answered already.
         """
@@ -123,10 +126,11 @@ class Engine:
             num_prompt=len(prompt),
             max_length=min(room, len(prompt) + (sampling.max_tokens or room)),
             sampling=sampling,
-            end_ids=frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else self._end_ids),
+            end_ids=(end_ids := self._ends(sampling)),
             random=_random(sampling.seed, index),
             detokenizer=Detokenizer(self._tokenizer),
             stops=StopFinder(sampling.stop),
+            grammar=self._grammar(sampling.grammar, end_ids),
             adapter=pooled,
         )
         self._open[request_id, index] = sequence
@@ -205,6 +209,14 @@ class Engine:
                 param="prompt",
             )
 
+    def _ends(self, sampling: SamplingParams) -> frozenset[int]:
+        return frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else self._end_ids)
+
+    def _grammar(self, grammar: Grammar | None, end_ids: frozenset[int]) -> GrammarState | None:
+        # A token of text that a request ends with is where the grammar has it; only control tokens are beside it.
+        ends = end_ids & (self._end_ids | self._tokenizer.special_ids)
+        return None if grammar is None else self._grammars.begin(grammar, ends)
+
     def _outputs(self, pieces: Seq[Piece], chunks: list[GenerateChunk]) -> list[Output]:
         """What the pieces give; when they fail together each is tried alone, so that only the guilty one ends."""
         if not pieces:
@@ -224,9 +236,10 @@ class Engine:
     def _advance(self, output: Output) -> list[GenerateChunk]:
         for piece, logits in output.scored:
             self._score_prompt(piece, logits)
-        tokens = self._sampler.choose(output.logits, output.sequences)
+        logits = masked(output.logits, output.sequences)
+        tokens = self._sampler.choose(logits, output.sequences)
         return [
-            self._added(sequence, token, output.logits[row : row + 1])
+            self._added(sequence, token, logits[row : row + 1])
             for row, (sequence, token) in enumerate(zip(output.sequences, tokens, strict=True))
         ]
 
@@ -247,7 +260,7 @@ class Engine:
     def _added(self, sequence: Sequence, token: int, logits: Any) -> GenerateChunk:
         try:
             if token == NO_TOKEN:
-                raise FettleError("the model's output is not a number; its weights or its adapter are damaged")
+                raise _no_token(sequence)
             wanted = sequence.sampling.logprobs
             logprobs = () if wanted is None else tuple(self._scorer.score(logits, [token], wanted))
             text, reason = sequence.add(token)
@@ -287,6 +300,12 @@ def _num_blocks(decoder: Decoder, settings: EngineSettings) -> int:
 def _random(seed: int | None, index: int) -> Random:
     """Each choice's own random numbers; a seeded one gives the same tokens in any batch."""
     return Random(f"{secrets.randbits(64) if seed is None else seed}:{index}")
+
+
+def _no_token(sequence: Sequence) -> FettleError:
+    if sequence.grammar is not None and sequence.grammar.error:
+        return FettleError(f"the answer's grammar cannot be followed any further: {sequence.grammar.error}")
+    return FettleError("the model's output is not a number; its weights or its adapter are damaged")
 
 
 def _chunk(

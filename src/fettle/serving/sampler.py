@@ -17,15 +17,34 @@ from fettle.types.generation import SamplingParams, TokenLogprob
 NO_TOKEN = -1
 
 
+#: Told as the log-probability of what a grammar excludes, as vLLM does: JSON has no infinity.
+IMPOSSIBLE = -9999.0
+
+
+@torch.inference_mode()
+def masked(logits_NV: Tensor, sequences: Seq[Sequence]) -> Tensor:
+    """The logits with minus infinity where a sequence's grammar forbids a token; what is told and chosen is of these.
+
+    As in vLLM (`apply_grammar_bitmask` before its sampler), log-probabilities are those after the grammar and before
+    penalties, bias and temperature.
+    """
+    states = [(row, one.grammar) for row, one in enumerate(sequences) if one.grammar is not None]
+    logits_NV = logits_NV.clone() if states else logits_NV
+    for row, grammar in states:
+        logits_NV[row].masked_fill_(grammar.forbidden(logits_NV.shape[-1]), -torch.inf)
+    return logits_NV
+
+
 class Sampler:
     """Chooses tokens; what a row gives depends on its own sequence only, never on the others in the batch."""
 
     @torch.inference_mode()
     def choose(self, logits_NV: Tensor, sequences: Seq[Sequence]) -> list[int]:
-        """The next token of each sequence; NO_TOKEN where the logits are not finite."""
+        """The next token of each sequence; NO_TOKEN where the logits are not numbers or exclude every token."""
         if not sequences:
             return []
-        is_fine = logits_NV.sum(-1).isfinite()
+        # The greatest of numbers among which one is none is none.
+        is_fine = logits_NV.amax(-1).isfinite()
         changed = [row for row, sequence in enumerate(sequences) if changes_logits(sequence)]
         logits_NV = logits_NV.clone() if changed else logits_NV
         for row in changed:
@@ -58,7 +77,11 @@ def change_logits(logits_V: Tensor, sequence: Sequence) -> None:
     for token, bias in s.logit_bias.items():
         logits_V[token] += bias
     if sequence.num_made < s.min_tokens:
-        logits_V[[token for token in sequence.end_ids if token < size]] = -torch.inf
+        ends = [token for token in sequence.end_ids if token < size]
+        before, logits_V[ends] = logits_V[ends], -torch.inf
+        if logits_V.amax() == -torch.inf:
+            # The answer's grammar allows nothing but to end.
+            logits_V[ends] = before
 
 
 def draw(logits_NV: Tensor, sequences: Seq[Sequence]) -> Tensor:
@@ -104,7 +127,7 @@ def _column(params: Seq[SamplingParams], value: Callable[[SamplingParams], float
 
 
 class Scorer:
-    """Log-probabilities under the model itself: before temperature, penalties and bias."""
+    """Log-probabilities before temperature, penalties and bias."""
 
     def __init__(self, token_text: Callable[[int], str]) -> None:
         self._text = lru_cache(maxsize=1 << 16)(token_text)
@@ -112,7 +135,7 @@ class Scorer:
     @torch.inference_mode()
     def score(self, logits_NV: Tensor, tokens: Seq[int], num_top: int) -> list[TokenLogprob]:
         """For each row the log-probability of its token, and the `num_top` likeliest, likeliest first."""
-        logprobs = logits_NV.log_softmax(-1)
+        logprobs = logits_NV.log_softmax(-1).clamp(min=IMPOSSIBLE)
         chosen = logprobs.gather(-1, torch.tensor(tokens)[:, None]).squeeze(-1).tolist()
         values, ids = (part.tolist() for part in logprobs.topk(min(num_top, logprobs.shape[-1]), dim=-1))
         return [

@@ -7,6 +7,7 @@ from fettle.adapters.bank import BASE
 from fettle.models.virtual_tokens import VirtualTokens
 from fettle.serving.adapter_pool import PooledAdapter
 from fettle.serving.detokenize import Detokenizer, StopFinder
+from fettle.serving.grammar import GrammarState
 from fettle.types.generation import FinishReason, SamplingParams, TokenLogprob
 
 
@@ -19,6 +20,7 @@ class Sequence:
         num_prompt: how many of them are the prompt's.
         max_length: `tokens` never grows beyond it.
         end_ids: tokens that end it.
+        grammar: how far the answer has come in its grammar, if it has one.
         adapter: None is the base model.
         slot: of the adapter in the bank, while it is pinned.
         blocks: of the key/value cache, in the order of the positions.
@@ -37,6 +39,7 @@ class Sequence:
     random: Random
     detokenizer: Detokenizer
     stops: StopFinder
+    grammar: GrammarState | None = None
     adapter: PooledAdapter | None = None
     slot: int = BASE
     is_pinned: bool = False
@@ -76,17 +79,24 @@ class Sequence:
         return self.sampling.prompt_logprobs and self.num_scored < self.num_prompt
 
     def add(self, token: int) -> tuple[str, FinishReason | None]:
-        """Append a token; the text it adds, and why the sequence ends with it, if it does."""
+        """Append a token; the text it adds, and why the sequence ends with it, if it does.
+
+        Raises:
+            FettleError: its grammar cannot be followed any further.
+        """
         self.tokens.append(token)
         if token in self.end_ids:
             return self._rest(), "stop"
+        if self.grammar is not None:
+            self.grammar.add(token)
         text = self.stops.add(self.detokenizer.add(token))
         if self.stops.is_found:
             return text, "stop"
-        if len(self.tokens) < self.max_length:
+        is_done = self.grammar is not None and self.grammar.is_done
+        if len(self.tokens) < self.max_length and not is_done:
             return text, None
         rest = self._rest()
-        return text + rest, "stop" if self.stops.is_found else "length"
+        return text + rest, "stop" if self.stops.is_found or is_done else "length"
 
     def _rest(self) -> str:
         text = self.stops.add(self.detokenizer.rest())

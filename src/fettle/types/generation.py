@@ -1,6 +1,7 @@
 """What is asked of an engine and what it answers: the same records from every API dialect down to the sampler."""
 
-from typing import Literal
+import json
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -10,11 +11,55 @@ Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "abort"]
 
 
+class Tool(Record):
+    """A function that an answer may call; `parameters` is the JSON schema of its arguments, as text."""
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    parameters: str = '{"type": "object", "properties": {}, "additionalProperties": false}'
+
+    @property
+    def spelled(self) -> dict[str, Any]:
+        """As chat templates and models know it."""
+        about = {"description": self.description} if self.description else {}
+        return {"name": self.name, **about, "parameters": json.loads(self.parameters)}
+
+
+class ToolCall(Record):
+    """A call of a tool; `arguments` is a JSON object, as text."""
+
+    id: str = ""
+    name: str = Field(min_length=1)
+    arguments: str = "{}"
+
+    @property
+    def spelled(self) -> dict[str, Any]:
+        """As chat templates know it."""
+        return {"name": self.name, "arguments": json.loads(self.arguments)}
+
+
 class Message(Record):
-    """One turn of a conversation."""
+    """One turn of a conversation: an assistant's may call tools, a tool's answers such a call."""
 
     role: Role
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """What else a chat template may want to know of it."""
+        calls = [{"id": call.id, "type": "function", "function": call.spelled} for call in self.tool_calls]
+        fields = {"tool_calls": calls, "tool_call_id": self.tool_call_id, "name": self.name}
+        return {name: value for name, value in fields.items() if value}
+
+
+class Grammar(Record):
+    """What an answer must be, to the letter; `text` is a JSON schema, a JSON list of choices, or in other notation."""
+
+    kind: Literal["json", "regex", "choice", "grammar", "lark"]
+    text: str
 
 
 class SamplingParams(Record):
@@ -42,6 +87,7 @@ class SamplingParams(Record):
         default=None, ge=0, le=20, description="log-probabilities of the chosen and n likeliest tokens"
     )
     prompt_logprobs: bool = Field(default=False, description="also of the prompt's tokens (for echo and scoring)")
+    grammar: Grammar | None = Field(default=None, description="what the answer must be; only fitting tokens are chosen")
 
     @property
     def is_greedy(self) -> bool:
@@ -58,6 +104,9 @@ class GenerateRequest(Record):
     token_ids: tuple[int, ...] | None = None
     sampling: SamplingParams = SamplingParams()
     num_choices: int = Field(default=1, ge=1, le=128, description="independent answers to make")
+    tools: tuple[Tool, ...] = Field(default=(), description="what the answer may call; only with `messages`")
+    must_call: tuple[str, ...] = Field(default=(), description="the answer calls these tools, and says nothing else")
+    parallel_tool_calls: bool = Field(default=True, description="whether it may be several calls")
 
 
 class TokenLogprob(Record):

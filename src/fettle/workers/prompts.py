@@ -1,14 +1,17 @@
 """Turns a request's prompt, in whatever form it came, into the tokens that the model saw in training."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from fettle.data.examples import Example
 from fettle.data.messages import Turn
 from fettle.data.template import Template
+from fettle.data.tool_forms import TAGGED, call_grammar, form_of, in_plain_words
 from fettle.errors import InvalidInput, UnsupportedModel
+from fettle.models.chat_template import knows_tools
 from fettle.models.tokenizer import Tokenizer
-from fettle.types.generation import GenerateRequest, SamplingParams
+from fettle.types.generation import GenerateRequest, Message, SamplingParams, Tool
 from fettle.types.resources import PromptFormat
 
 FACTS_FILE = "fettle.json"
@@ -20,6 +23,8 @@ class Prompts:
     def __init__(self, tokenizer: Tokenizer, base_format: PromptFormat | None) -> None:
         """Prompts for a tokenizer; `base_format` is the form of the rows that the whole weights were tuned on."""
         self._template, self._vocab_size = Template(tokenizer), tokenizer.vocab_size
+        self._knows_tools = knows_tools(tokenizer.chat_template or "")
+        self._tool_form = form_of(tokenizer.chat_template or "") if self._knows_tools else TAGGED
         self._formats: dict[str | None, PromptFormat | None] = {None: base_format}
 
     @classmethod
@@ -46,7 +51,7 @@ class Prompts:
             InvalidInput: the prompt is empty, has unknown token ids, or the chat template refuses it.
         """
         tokens = self._checked(self._tokens(request, adapter))
-        sampling = self._ending(request.sampling)
+        sampling = self._ending(self._calling(request))
         return request.model_copy(update={"token_ids": tokens, "text": None, "messages": None, "sampling": sampling})
 
     def answered(self, request: GenerateRequest, adapter: str | None, answer: str) -> tuple[GenerateRequest, int]:
@@ -62,6 +67,14 @@ class Prompts:
         tokens = self._checked(encoded.token_ids)
         return request.model_copy(update={"token_ids": tokens, "messages": None}), sum(encoded.scored)
 
+    def _calling(self, request: GenerateRequest) -> SamplingParams:
+        """With a grammar for an answer that must call tools, in the form in which the model knows calls."""
+        if not request.must_call:
+            return request.sampling
+        tools = [tool for tool in request.tools if tool.name in request.must_call]
+        grammar = call_grammar(self._tool_form, tools, most=None if request.parallel_tool_calls else 1)
+        return request.sampling.model_copy(update={"grammar": grammar})
+
     def _ending(self, sampling: SamplingParams) -> SamplingParams:
         """With what ends an answer in this template: it need not be what the model's files call their last token."""
         if sampling.ignore_eos:
@@ -72,12 +85,17 @@ class Prompts:
         """Who tuned on rows of prompt and completion sends such prompts, and expects such completions."""
         knows_rows = self._formats.get(adapter) == "prompt"
         if request.messages is not None:
-            if knows_rows and [message.role for message in request.messages] == ["user"]:
+            if knows_rows and not request.tools and [message.role for message in request.messages] == ["user"]:
                 return self._template.row_prompt(request.messages[0].content)
-            return self._template.prompt(request.messages)
+            return self._conversation(request.messages, request.tools)
         if request.text is not None:
             return self._template.row_prompt(request.text) if knows_rows else self._template.text_prompt(request.text)
         return list(request.token_ids or ())
+
+    def _conversation(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
+        if not self._knows_tools:
+            return self._template.prompt(in_plain_words(messages, tools))
+        return self._template.prompt(messages, [{"type": "function", "function": tool.spelled} for tool in tools])
 
     def _checked(self, tokens: list[int]) -> tuple[int, ...]:
         if not tokens:

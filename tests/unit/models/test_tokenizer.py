@@ -14,6 +14,7 @@ from tokenizers import Tokenizer as Backend
 from fettle.data.messages import Turn
 from fettle.data.template import Template
 from fettle.errors import InvalidInput, UnsupportedModel
+from fettle.models.chat_template import knows_tools
 from fettle.models.tokenizer import Tokenizer
 from fettle.testing.tokenizers import CHAT_TEMPLATE, END, END_OF_TEXT, SPECIAL_TOKENS, tiny_tokenizer
 
@@ -336,3 +337,27 @@ def test_cut_conversations_have_the_tokens_of_the_whole_text(tmp_path):
     turns = [Turn("user", "ab a"), Turn("assistant", " ab b", is_learned=True), Turn("user", "b ab")]
     whole = tokenizer.render([{"role": turn.role, "content": turn.content} for turn in turns])
     assert Template(tokenizer).prompt(turns) == tokenizer.encode(whole)
+
+
+def test_tools_are_rendered_as_transformers_renders_them(tmp_path):
+    template = "{{ tools | tojson }}{% for m in messages %}{{ m | tojson }}{% endfor %}"
+    folder = tiny_tokenizer(tmp_path, chat_template=template)
+    tools = [
+        {"type": "function", "function": {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}}
+    ]
+    calls = [{"id": "c", "type": "function", "function": {"name": "add", "arguments": {"a": 1}}}]
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "tool_calls": calls}]
+    expected = theirs(folder).apply_chat_template(messages, tools=tools, tokenize=False)
+    assert Tokenizer.load(folder).render(messages, tools=tools) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "is_known"),
+    [
+        ("{{ tools }}", True),
+        ("{%- if not tools is defined %}{%- set tools = none %}{%- endif %}{% if tools %}a{% endif %}", True),
+        ("{% for m in messages %}{{ m.tools }} tools {{ 'tools' }}{% endfor %}", False),
+    ],
+)
+def test_a_template_knows_tools_if_it_looks_at_them(template, is_known):
+    assert knows_tools(template) == is_known

@@ -2,10 +2,11 @@ import json
 
 import pytest
 
+from fettle.data.tool_forms import FORMS, TAGGED, call_grammar
 from fettle.errors import InvalidInput, UnsupportedModel
 from fettle.models.tokenizer import Tokenizer
 from fettle.testing.tokenizers import tiny_tokenizer
-from fettle.types.generation import GenerateRequest, Message, SamplingParams
+from fettle.types.generation import GenerateRequest, Message, SamplingParams, Tool, ToolCall
 from fettle.workers.prompts import FACTS_FILE, Prompts
 
 
@@ -95,3 +96,57 @@ def test_a_damaged_facts_file_is_told(prompts, tmp_path, text):
     (tmp_path / "rows" / FACTS_FILE).write_text(text)
     with pytest.raises(UnsupportedModel, match=FACTS_FILE):
         prompts.add_adapter("rows", tmp_path / "rows")
+
+
+KNOWING = (
+    "{% if tools %}<|system|>{% for tool in tools %}{{ tool | tojson }}{% endfor %}[TOOL_CALLS]<|end|>{% endif %}"
+    "{% for m in messages %}<|{{ 'user' if m.role == 'tool' else m.role }}|>{{ m.content }}"
+    "{% for call in m.tool_calls or [] %}{{ call.function | tojson }}{% endfor %}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+TOOLS = (Tool(name="add", description="Adds <|end|>."), Tool(name="look"))
+CALLED = (
+    Message(role="user", content="1 + 1"),
+    Message(role="assistant", content="", tool_calls=(ToolCall(id="c", name="add", arguments='{"a": "<|end|>"}'),)),
+    Message(role="tool", content="2", tool_call_id="c"),
+)
+
+
+def written(folder, prompts, **asked):
+    made = tokens(prompts, messages=CALLED, **asked)
+    return Tokenizer.load(folder).decode(made, skip_special_tokens=False), made
+
+
+def test_tools_and_calls_reach_a_chat_template_that_knows_them(tmp_path):
+    folder = tiny_tokenizer(tmp_path / "knowing", chat_template=KNOWING)
+    text, made = written(folder, Prompts.load(folder), tools=TOOLS)
+    assert text.startswith('<|system|>{"type": "function", "function": {"name": "add", "description": "Adds <|end|>."')
+    assert text.endswith(
+        '<|assistant|>{"name": "add", "arguments": {"a": "<|end|>"}}<|end|><|user|>2<|end|><|assistant|>'
+    )
+    # What somebody typed is letters: only the template's own marks are control tokens.
+    assert made.count(Tokenizer.load(folder).eos_id) == 4
+
+
+def test_a_chat_template_that_knows_no_tools_gets_them_in_plain_words(prompts, tmp_path, tokenizer):
+    text, made = written(tmp_path / "base", prompts, tools=TOOLS)
+    assert text.startswith("<|system|>You may call these tools")
+    assert '<tool_call>\n{"name": "add", "arguments": {"a": "<|end|>"}}\n</tool_call><|end|><|user|>' in text
+    assert "<tool_response>\n2\n</tool_response><|end|><|assistant|>" in text
+    assert made.count(tokenizer.eos_id) == 4
+
+
+def test_a_model_tuned_on_prompts_gets_tools_as_a_conversation(prompts):
+    hello = (Message(role="user", content="hello"),)
+    assert tokens(prompts, "rows", messages=hello, tools=TOOLS) == tokens(prompts, messages=hello, tools=TOOLS)
+
+
+@pytest.mark.parametrize("template", [KNOWING, None])
+def test_an_answer_that_must_call_is_held_to_the_form_that_the_model_knows(tmp_path, prompts, template):
+    if template:
+        prompts = Prompts.load(tiny_tokenizer(tmp_path / "knowing", chat_template=template))
+    asked = {"model": "m", "messages": CALLED, "tools": TOOLS}
+    one = prompts.tokenized(GenerateRequest(**asked, must_call=("look",), parallel_tool_calls=False), None)
+    assert one.sampling.grammar == call_grammar(FORMS[1] if template else TAGGED, TOOLS[1:], most=1)
+    free = prompts.tokenized(GenerateRequest(**asked), None)
+    assert free.sampling.grammar is None
