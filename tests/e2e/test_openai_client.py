@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import jsonschema
 import openai
 import pytest
 
@@ -186,6 +187,44 @@ def test_a_stop_text_ends_the_answer_and_is_not_in_it(client):
     assert stopped.text == text[: text.index(stop)]
 
 
+PLACE = {
+    "type": "object",
+    "properties": {"kind": {"enum": ["town", "river"]}, "size": {"type": "integer", "minimum": 0, "maximum": 99}},
+    "required": ["kind", "size"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_answer_with_a_schema_is_json_that_fits_it(client, model):
+    form = {"type": "json_schema", "json_schema": {"name": "place", "schema": PLACE, "strict": True}}
+    answer = client.chat.completions.create(model=model, messages=MESSAGES, response_format=form, n=3, max_tokens=400)
+    for choice in answer.choices:
+        jsonschema.validate(json.loads(choice.message.content), PLACE)
+        assert choice.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_must_call_a_tool_calls_it_with_fitting_arguments(client, stream):
+    tool = {"type": "function", "function": {"name": "find_place", "description": "Finds it.", "parameters": PLACE}}
+    asked = {"model": BASE, "messages": MESSAGES, "tools": [tool], "tool_choice": "required", "max_tokens": 400}
+    asked |= {"parallel_tool_calls": False}
+    if stream:
+        with client.chat.completions.stream(**asked) as events:
+            answer = events.get_final_completion()
+    else:
+        answer = client.chat.completions.create(**asked)
+    (choice,) = answer.choices
+    (call,) = choice.message.tool_calls
+    assert (call.function.name, choice.finish_reason) == ("find_place", "tool_calls")
+    jsonschema.validate(json.loads(call.function.arguments), PLACE)
+
+    turns = [choice.message.model_dump(include={"role", "content", "tool_calls"}, mode="json")]
+    turns.append({"role": "tool", "tool_call_id": call.id, "content": "far away"})
+    follow_up = asked | {"messages": [*MESSAGES, *turns], "tool_choice": "none", "max_tokens": 4}
+    assert client.chat.completions.create(**follow_up).usage.completion_tokens
+
+
 def test_requests_mixed_in_one_batch_give_the_tokens_that_each_gives_alone(server, client):
     asked = [
         {"model": model, "prompt": prompt, "max_tokens": 20 + 5 * place, "temperature": 0, "logprobs": 0}
@@ -228,7 +267,9 @@ def test_a_wrong_key_and_an_unknown_model_are_told_apart(server, client):
         ("temperature", -1),
         ("max_tokens", 0),
         ("n", 1000),
-        ("tools", [{"type": "function", "function": {"name": "f"}}]),
+        ("tools", [{"type": "function", "function": {"name": "f g"}}]),
+        ("response_format", {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "objec"}}}),
+        ("extra_body", {"structured_outputs": {"regex": "(a"}}),
         ("messages", [{"role": "user", "content": "word " * CONTEXT}]),
     ],
 )

@@ -120,8 +120,9 @@ def test_the_engine_is_asked_for_what_the_client_said(serving):
 @pytest.mark.parametrize(
     "field",
     [
-        {"tools": [{"type": "function", "function": {"name": "f"}}]},
-        {"response_format": {"type": "json_object"}},
+        {"tools": [{"type": "function", "function": {"name": "f g"}}]},
+        {"functions": [{"name": "f"}]},
+        {"response_format": {"type": "yaml"}},
         {"audio": {"voice": "alloy", "format": "mp3"}},
         {"modalities": ["text", "audio"]},
         {"reasoning_effort": "high"},

@@ -11,6 +11,7 @@ from fettle.api.backend import Chunks, backend_of
 from fettle.api.middleware import body_of
 from fettle.api.openai.answers import Answer, Choice, Usage, chat_logprobs, collected
 from fettle.api.openai.shapes import ChatRequest, parsed, schema
+from fettle.api.openai.tools import CallReader, Said, call_deltas, told_calls
 from fettle.api.streaming import EventStream, encode, json_response, until_gone
 from fettle.types.generation import GenerateChunk
 
@@ -31,19 +32,20 @@ async def chat_body(asked: ChatRequest, chunks: Chunks) -> bytes:
     """The whole answer."""
     usage = Usage()
     choices = await collected(chunks, usage)
-    told = [_choice(index, choice, bool(asked.logprobs)) for (_, index), choice in choices.items()]
+    told = [_choice(index, choice, asked) for (_, index), choice in choices.items()]
     return _answer(asked).body(told, usage)
 
 
 async def chat_events(asked: ChatRequest, chunks: Chunks) -> AsyncGenerator[bytes, None]:
     """The answer as a stream's events."""
-    usage, answer, begun = Usage(), _answer(asked), set[int]()
+    usage, answer, readers = Usage(), _answer(asked), dict[int, CallReader]()
     before, after = answer.frame(wants_usage=asked.wants_usage)
     async with aclosing(chunks):
         async for _, chunk in chunks:
             usage.see(0, chunk)
-            deltas = _deltas(chunk, is_first=chunk.index not in begun, wants_logprobs=bool(asked.logprobs))
-            begun.add(chunk.index)
+            is_first = chunk.index not in readers
+            said = readers.setdefault(chunk.index, CallReader(asked)).read(chunk)
+            deltas = _deltas(chunk, said, is_first=is_first, wants_logprobs=bool(asked.logprobs))
             if deltas:
                 yield b"".join(before + encode(delta) + after for delta in deltas)
     if asked.wants_usage:
@@ -54,25 +56,30 @@ def _answer(asked: ChatRequest) -> Answer:
     return Answer("chatcmpl", asked.model, kind="chat.completion", chunk_kind="chat.completion.chunk")
 
 
-def _choice(index: int, choice: Choice, wants_logprobs: bool) -> dict[str, Any]:
+def _choice(index: int, choice: Choice, asked: ChatRequest) -> dict[str, Any]:
+    said = CallReader(asked).read(choice)
+    message: dict[str, Any] = {"role": "assistant", "content": said.text, "refusal": None}
+    if said.calls:
+        message |= {"content": said.text or None, "tool_calls": told_calls(said.calls)}
     return {
         "index": index,
-        "message": {"role": "assistant", "content": choice.text, "refusal": None},
-        "logprobs": chat_logprobs(choice.logprobs) if wants_logprobs else None,
-        "finish_reason": choice.finish_reason,
+        "message": message,
+        "logprobs": chat_logprobs(choice.logprobs) if asked.logprobs else None,
+        "finish_reason": said.finish_reason,
     }
 
 
-def _deltas(chunk: GenerateChunk, *, is_first: bool, wants_logprobs: bool) -> list[dict[str, Any]]:
-    """The stream's choices for a chunk: who speaks, the text, how it ended; most often only the text."""
+def _deltas(chunk: GenerateChunk, said: Said, *, is_first: bool, wants_logprobs: bool) -> list[dict[str, Any]]:
+    """The stream's choices for a chunk: who speaks, the text, its calls, how it ended; most often only the text."""
     deltas = []
     if is_first:
         deltas.append(_delta(chunk, {"role": "assistant", "content": "", "refusal": None}))
-    if chunk.text or (wants_logprobs and chunk.logprobs):
+    if said.text or (wants_logprobs and chunk.logprobs):
         logprobs = chat_logprobs(chunk.logprobs) if wants_logprobs else None
-        deltas.append(_delta(chunk, {"content": chunk.text}, logprobs=logprobs))
-    if chunk.finish_reason:
-        deltas.append(_delta(chunk, {}, finish_reason=chunk.finish_reason))
+        deltas.append(_delta(chunk, {"content": said.text}, logprobs=logprobs))
+    deltas += [_delta(chunk, {"tool_calls": [call]}) for call in call_deltas(said)]
+    if said.finish_reason:
+        deltas.append(_delta(chunk, {}, finish_reason=said.finish_reason))
     return deltas
 
 

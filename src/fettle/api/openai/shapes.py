@@ -4,6 +4,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
+from fettle.api.openai.structured import Structured
+from fettle.api.openai.tools import ChatToolCall, ToolUse
 from fettle.errors import InvalidInput
 from fettle.types.generation import GenerateRequest, Message, SamplingParams
 from fettle.types.record import Record, field_of, told
@@ -61,11 +63,11 @@ class ChatMessage(Record):
     """One turn, as clients write it."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text
+    content: Text | None = None
     name: str | None = None
     refusal: str | None = None
     tool_call_id: str | None = None
-    tool_calls: Annotated[Any, _only([])] = None
+    tool_calls: tuple[ChatToolCall, ...] | None = None
     function_call: Annotated[Any, _only()] = None
     audio: Annotated[Any, _only()] = None
     annotations: Ignored = None
@@ -73,10 +75,24 @@ class ChatMessage(Record):
     @property
     def message(self) -> Message:
         """The turn as the engine knows it."""
-        return Message(role="system" if self.role == "developer" else self.role, content=self.content)
+        return Message(
+            role="system" if self.role == "developer" else self.role,
+            content=self.content or "",
+            tool_calls=tuple(call.call for call in self.tool_calls or ()),
+            tool_call_id=self.tool_call_id or "",
+            name=self.name or "",
+        )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError(f"'tool_calls' is given by {self.role!r}; only the assistant calls tools")
+        if self.content is None and not self.tool_calls:
+            raise ValueError("'content' is missing; only an assistant's turn with 'tool_calls' may be without")
+        return self
 
 
-class Generation(Record):
+class Generation(Structured):
     """The fields that chat and completions share; None means not given."""
 
     model: str = Field(min_length=1, max_length=512)
@@ -123,6 +139,7 @@ class Generation(Record):
         shared = {name: getattr(self, name) for name in SamplingParams.model_fields if name in Generation.model_fields}
         if self.top_k == -1:
             shared["top_k"] = 0
+        shared["grammar"] = self.grammar
         given = {name: value for name, value in (shared | other).items() if value is not None}
         return SamplingParams.checked(given)
 
@@ -133,7 +150,7 @@ class Generation(Record):
         return self
 
 
-class ChatRequest(Generation):
+class ChatRequest(Generation, ToolUse):
     """The body of POST /v1/chat/completions."""
 
     messages: tuple[ChatMessage, ...] = Field(min_length=1)
@@ -142,12 +159,8 @@ class ChatRequest(Generation):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     prediction: Ignored = None
-    parallel_tool_calls: Ignored = None
-    tools: Annotated[Any, _only([])] = None
-    tool_choice: Annotated[Any, _only("none", "auto")] = None
     functions: Annotated[Any, _only([])] = None
     function_call: Annotated[Any, _only("none", "auto")] = None
-    response_format: Annotated[Any, _only({"type": "text"})] = None
     modalities: Annotated[Any, _only(["text"])] = None
     audio: Annotated[Any, _only()] = None
     moderation: Annotated[Any, _only()] = None
@@ -161,6 +174,14 @@ class ChatRequest(Generation):
             raise ValueError("'top_logprobs' is given but 'logprobs' is not true")
         return self
 
+    @model_validator(mode="after")
+    def _calls_are_not_held_to_a_format(self) -> Self:
+        if self.must_call and self.grammars:
+            raise ValueError(
+                f"'tool_choice' demands a call, so '{next(iter(self.grammars))}' has nothing to say; leave out one"
+            )
+        return self
+
     def generate_request(self) -> GenerateRequest:
         """The same request as the engine knows it."""
         max_tokens = self.max_completion_tokens or self.max_tokens
@@ -170,6 +191,9 @@ class ChatRequest(Generation):
             messages=tuple(message.message for message in self.messages),
             sampling=self.sampling(max_tokens=max_tokens, logprobs=logprobs),
             num_choices=self.num_choices,
+            tools=self.callable_tools,
+            must_call=self.must_call,
+            parallel_tool_calls=self.parallel_tool_calls is not False,
         )
 
 

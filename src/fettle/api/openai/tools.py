@@ -1,0 +1,160 @@
+"""Tools in chats: which ones an answer may or must call, and its calls as clients receive them."""
+
+import json
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from fettle.api.openai.answers import Choice
+from fettle.data.tool_calls import CallFinder
+from fettle.types.generation import GenerateChunk, Tool, ToolCall
+from fettle.types.record import Record
+
+Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+
+
+def _is_object(value: str) -> str:
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is not valid JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError("the arguments of a call are a JSON object")
+    return value
+
+
+class Function(Record):
+    """A function that may be called."""
+
+    name: Name
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ChatTool(Record):
+    """A tool, as clients write it."""
+
+    type: Literal["function"]
+    function: Function
+
+    @property
+    def tool(self) -> Tool:
+        """The tool as the engine knows it."""
+        asked = self.function
+        fields = {"name": asked.name, "description": asked.description or ""}
+        return Tool(**fields) if asked.parameters is None else Tool(**fields, parameters=json.dumps(asked.parameters))
+
+
+class NamedFunction(Record):
+    """A function by its name."""
+
+    name: Name
+
+
+class NamedTool(Record):
+    """The tool that must be called."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class CalledFunction(Record):
+    """What an earlier answer called."""
+
+    name: Name
+    arguments: Annotated[str, AfterValidator(_is_object)]
+
+
+class ChatToolCall(Record):
+    """A call in an earlier answer, as clients send it back."""
+
+    id: str = Field(min_length=1)
+    type: Literal["function"] = "function"
+    function: CalledFunction
+    index: int | None = None
+
+    @property
+    def call(self) -> ToolCall:
+        """The call as the engine knows it."""
+        return ToolCall(id=self.id, name=self.function.name, arguments=self.function.arguments)
+
+
+class ToolUse(Record):
+    """The fields of a chat for tools."""
+
+    tools: tuple[ChatTool, ...] | None = Field(default=None, max_length=128)
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+
+    @property
+    def callable_tools(self) -> tuple[Tool, ...]:
+        """What the answer may call."""
+        return () if self.tool_choice == "none" else tuple(tool.tool for tool in self.tools or ())
+
+    @property
+    def must_call(self) -> tuple[str, ...]:
+        """What the answer must call, any of it; nothing if it need not."""
+        if isinstance(self.tool_choice, NamedTool):
+            return (self.tool_choice.function.name,)
+        return tuple(tool.name for tool in self.callable_tools) if self.tool_choice == "required" else ()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        names = [tool.function.name for tool in self.tools or ()]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        faults = [f"'tools' has {name!r} more than once" for name in twice]
+        if self.tool_choice not in (None, "none", "auto") and not names:
+            faults.append("'tool_choice' demands a call, but 'tools' is empty")
+        elif isinstance(self.tool_choice, NamedTool) and self.tool_choice.function.name not in names:
+            faults.append(f"'tool_choice' names {self.tool_choice.function.name!r}; the tools are {', '.join(names)}")
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+
+class Said(NamedTuple):
+    """What a chunk or a whole choice says, its calls apart from its text."""
+
+    text: str
+    calls: list[ToolCall]
+    first_call: int
+    finish_reason: str | None
+
+
+class CallReader:
+    """Takes the calls out of one choice's chunks."""
+
+    def __init__(self, asked: ToolUse) -> None:
+        """Nothing said yet."""
+        names = [tool.name for tool in asked.callable_tools]
+        most = 1 if asked.parallel_tool_calls is False else None
+        self._finder = CallFinder(names, most=most) if names else None
+        # As OpenAI has it: who demands one tool's call is told that the answer has come to its end.
+        self._reason = "stop" if isinstance(asked.tool_choice, NamedTool) else "tool_calls"
+
+    def read(self, chunk: GenerateChunk | Choice) -> Said:
+        """What the chunk, or the whole choice, says; a call is told when it is complete."""
+        if self._finder is None:
+            return Said(chunk.text, [], 0, chunk.finish_reason)
+        first, (text, calls) = self._finder.num_found, self._finder.add(chunk.text)
+        if chunk.finish_reason:
+            more, late = self._finder.rest()
+            text, calls = text + more, [*calls, *late]
+        has_ended = chunk.finish_reason == "stop" and self._finder.num_found > 0
+        return Said(text, calls, first, self._reason if has_ended else chunk.finish_reason)
+
+
+def call_deltas(said: Said) -> list[dict[str, Any]]:
+    """The calls as a stream tells them: each one whole, with its number."""
+    return [{"index": said.first_call + place, **_told(call)} for place, call in enumerate(said.calls)]
+
+
+def told_calls(calls: Iterable[ToolCall]) -> list[dict[str, Any]]:
+    """The calls as a whole answer has them."""
+    return [_told(call) for call in calls]
+
+
+def _told(call: ToolCall) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
