@@ -16,6 +16,7 @@ from fettle.data.faults import MAX_SHOWN, Faults, invalid_rows
 from fettle.data.files import Fault
 from fettle.data.lengths import Lengths
 from fettle.data.repeats import Repeats
+from fettle.data.sentences import Sentences
 from fettle.data.template import Template
 from fettle.errors import FettleError, InvalidInput, InvalidRows
 from fettle.types.data import DataReport, Lines
@@ -26,7 +27,7 @@ ENOUGH = "50 to 100 good ones are a start"
 
 def check_file(
     path: Path | str,
-    template: Template | None = None,
+    template: Template | Sentences | None = None,
     context: int | None = None,
     validation_path: Path | str | None = None,
 ) -> DataReport:
@@ -34,7 +35,7 @@ def check_file(
 
     Args:
         path: JSONL of examples.
-        template: the base model's; None counts no tokens.
+        template: what makes tokens of rows for the base model; None counts no tokens.
         context: tokens that the base model reads at most.
         validation_path: held-out examples; rows that are in both files are named.
 
@@ -72,7 +73,7 @@ def _errors(report: DataReport) -> Iterator[FettleError]:
 class _Check:
     """One file, read through."""
 
-    def __init__(self, path: Path | str, template: Template | None, context: int | None) -> None:
+    def __init__(self, path: Path | str, template: Template | Sentences | None, context: int | None) -> None:
         self.path, self.template, self.context = Path(path), template, context
         self.faults, self.repeats, self.lengths = Faults(), Repeats(), Lengths()
         self.num_rows, self.num_too_long, self.num_with_choices = 0, 0, 0

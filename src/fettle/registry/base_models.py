@@ -4,14 +4,16 @@ import json
 import tomllib
 from collections.abc import Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from fettle.adapters.methods import METHODS
-from fettle.errors import Conflict, UnsupportedModel, unknown
+from fettle.adapters.classifiers import methods_of
+from fettle.errors import Conflict, NotFound, UnsupportedModel, unknown
 from fettle.registry.safetensors_header import check_whole
 from fettle.store.repository import Repository
-from fettle.types.decoder import DecoderConfig, decoder_config
+from fettle.types.decoder import DecoderConfig
+from fettle.types.encoder import EncoderConfig, model_config
 from fettle.types.resources import BaseModelEntry
 
 HERE = Path(__file__).parent
@@ -42,7 +44,7 @@ class BaseModels:
         """
         known = {entry.name: entry for entry in self.list()}
         if name not in known:
-            raise unknown("base model", name, known, param="base")
+            raise not_installed(name) or unknown("base model", name, known, param="base")
         return known[name]
 
     def check_is_new(self, name: str) -> None:
@@ -69,12 +71,30 @@ class BaseModels:
 def packaged(listing: Path = HERE / "base_models.toml") -> list[BaseModelEntry]:
     """The models that ship with Fettle, as far as their files are in this installation."""
     listed = tomllib.loads(listing.read_text(encoding="utf-8"))
-    folders = {name: listing.parent / facts["folder"] for name, facts in listed.items()}
+    folders = {name: _folder(listing.parent, facts) for name, facts in listed.items()}
     return [
         read_entry(folder, name=name, source="packaged", licence=listed[name]["licence"])
         for name, folder in folders.items()
-        if (folder / "config.json").exists()
+        if folder and (folder / "config.json").exists()
     ]
+
+
+def not_installed(name: str, listing: Path = HERE / "base_models.toml") -> NotFound | None:
+    """The error for a model that Fettle knows and whose package is not installed; None for any other name."""
+    facts = tomllib.loads(listing.read_text(encoding="utf-8")).get(name, {})
+    if "extra" not in facts or _folder(listing.parent, facts):
+        return None
+    hint = f"Install it: pip install 'fettle-ai[{facts['extra']}]'"
+    return NotFound(f"the base model {name!r} is not installed", hint=hint, param="base")
+
+
+def _folder(here: Path, facts: dict[str, str]) -> Path | None:
+    """Where a listed model's files are; None when their package is not installed. Nothing of it is run."""
+    if "package" not in facts:
+        return here / facts["folder"]
+    found = find_spec(facts["package"])
+    places = found.submodule_search_locations if found else None
+    return Path(places[0]) / facts["folder"] if places else None
 
 
 def read_entry(
@@ -100,17 +120,17 @@ def read_entry(
         context=config.max_positions,
         licence=licence or read_licence(folder),
         size_bytes=sum(path.stat().st_size for path in weights),
-        methods=tuple(METHODS),
+        methods=tuple(methods_of(config.family)),
     )
 
 
-def read_config(folder: Path) -> DecoderConfig:
+def read_config(folder: Path) -> DecoderConfig | EncoderConfig:
     """The architecture that a model folder's `config.json` describes.
 
     Raises:
         UnsupportedModel: there is none, it cannot be read, or the family is not supported.
     """
-    return decoder_config(_json(folder / "config.json"))
+    return model_config(_json(folder / "config.json"))
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Custom models: versions in version sets; `name` is the newest active version, `name:2` that one for ever."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,14 @@ class CustomModels:
         return self._artifacts.path(model.artifact)
 
     def begin(
-        self, job: TuningJob, folder: Path, *, kind: str, prompt_format: PromptFormat, metrics: dict[str, Any]
+        self,
+        job: TuningJob,
+        folder: Path,
+        *,
+        kind: str,
+        prompt_format: PromptFormat,
+        metrics: dict[str, Any],
+        labels: Sequence[str] = (),
     ) -> CustomModel:
         """Keep the files in `folder` as the next version of the job's name; it is `creating` until `finish`.
 
@@ -77,6 +85,7 @@ class CustomModels:
                 size_bytes=staged.size_bytes,
                 alias=job.order.alias,
                 metrics=metrics,
+                labels=tuple(labels),
                 created_at=now(),
             )
             return records.insert(model)

@@ -53,14 +53,23 @@ class CustomModels:
         return self._registry.path(model)
 
     def register(
-        self, job: TuningJob, folder: Path, *, kind: str, prompt_format: PromptFormat, metrics: dict[str, Any]
+        self,
+        job: TuningJob,
+        folder: Path,
+        *,
+        kind: str,
+        prompt_format: PromptFormat,
+        metrics: dict[str, Any],
+        labels: Sequence[str] = (),
     ) -> CustomModel:
         """Make the files in `folder` the job's custom model, with its card; the job has succeeded then.
 
         Raises:
             StorageFailed: a file cannot be written; the job can be run again and goes on here.
         """
-        begun = self._registry.begin(job, folder, kind=kind, prompt_format=prompt_format, metrics=metrics)
+        begun = self._registry.begin(
+            job, folder, kind=kind, prompt_format=prompt_format, metrics=metrics, labels=labels
+        )
         self._write_card(begun)
         model = self._registry.finish(begun)
         self._events.append(model.id, "created", name=model.full_name, job=job.id)

@@ -9,6 +9,7 @@ from fettle.adapters.methods import METHODS
 from fettle.data.check import check_file, raise_if_bad
 from fettle.errors import Conflict, FettleError, InvalidInput
 from fettle.registry.base_models import BaseModels, read_config
+from fettle.services.classifier_checks import classifier_checks, is_on_encoder
 from fettle.types.tuning import Hyperparameters, TuningSpec
 
 
@@ -18,7 +19,7 @@ def check_tuning(spec: TuningSpec, train: Path, validation: Path | None, base_mo
     Raises:
         FettleError: it cannot; the one fault, or an InvalidInput that names them all.
     """
-    checks: tuple[Callable[[], None], ...] = (
+    checks: tuple[Callable[[], object], ...] = (
         lambda: _check_base(spec, base_models),
         lambda: _check_name(spec, base_models),
         lambda: _check_method(spec),
@@ -26,6 +27,8 @@ def check_tuning(spec: TuningSpec, train: Path, validation: Path | None, base_mo
         lambda: _check_room(spec, base_models),
         lambda: _check_data(spec.method, train, validation),
     )
+    if is_on_encoder(spec, base_models):
+        checks = (*checks[:2], *classifier_checks(spec, train, validation))
     # Two checks may meet the same fault.
     faults = list({fault.message: fault for check in checks for fault in _faults(check)}.values())
     if len(faults) == 1:
@@ -35,7 +38,7 @@ def check_tuning(spec: TuningSpec, train: Path, validation: Path | None, base_mo
         raise InvalidInput("\n".join(fault.message for fault in faults), hint="\n".join(hints), param=faults[0].param)
 
 
-def _faults(check: Callable[[], None]) -> Iterator[FettleError]:
+def _faults(check: Callable[[], object]) -> Iterator[FettleError]:
     try:
         check()
     except FettleError as error:

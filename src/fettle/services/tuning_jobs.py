@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
-from fettle.adapters.methods import METHODS
+from fettle.adapters.classifiers import methods_of
+from fettle.adapters.methods import METHODS, Method
 from fettle.clusters.lease import Lease, end_orphan, end_worker, if_free, leased
 from fettle.clusters.local import start_worker
 from fettle.clusters.processes import wait_until
@@ -76,7 +77,7 @@ class TuningJobs:
         """
         check_sinks(self._settings.metric_sinks)
         check_tuning(spec, train_path, validation_path, self._base_models)
-        spec = with_defaults(spec)
+        spec = with_defaults(spec, methods_of(self._base_models.get(spec.base).family)[spec.method])
         names = {"train": train_path} | ({"validation": validation_path} if validation_path else {})
         files = {f"{part}{''.join(path.suffixes[-2:])}": path for part, path in names.items()}
         artifact = self._artifacts.add(files)
@@ -310,8 +311,9 @@ class TuningJobs:
         model = self._custom_models.register(
             job,
             folder / "output",
-            kind=METHODS[job.spec.method].kind or "full",
+            kind=about.get("kind") or METHODS[job.spec.method].kind or "full",
             prompt_format=about["prompt_format"],
+            labels=about.get("labels", ()),
             metrics=job.result.model_dump(include={"train", "validation"}),
         )
         self._events.append(job.id, "succeeded", model=model.alias or model.full_name)
@@ -357,9 +359,9 @@ def _end_of(state: JobState) -> datetime | None:
     return now() if state in ("failed", "cancelled") else None
 
 
-def with_defaults(spec: TuningSpec) -> TuningSpec:
-    """The spec with the values that the method takes where none is given."""
-    method, given = METHODS[spec.method], spec.hyperparameters
+def with_defaults(spec: TuningSpec, method: Method | None = None) -> TuningSpec:
+    """The spec with the values that the method takes where none is given; `method` where its name means several."""
+    method, given = method or METHODS[spec.method], spec.hyperparameters
     config = method.adapter_config(spec.adapter)
     adapter = config.model_dump(mode="json") if config else {}
     return spec.model_copy(update={"adapter": adapter, "hyperparameters": method.completed(given)})

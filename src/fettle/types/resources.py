@@ -80,7 +80,7 @@ class CustomModel(Record):
     state: ModelState = "creating"
     base: str
     method: str
-    kind: str = Field(description="adapter kind, or 'full' for whole weights")
+    kind: str = Field(description="adapter kind, 'full' for whole weights, or 'head' for nothing but a head")
     prompt_format: PromptFormat = "prompt"
     job_id: str
     dataset_hash: str
@@ -88,6 +88,7 @@ class CustomModel(Record):
     size_bytes: int
     alias: str | None = Field(default=None, description="another name of this version, which no other has")
     metrics: dict[str, Any] = Field(default_factory=dict)
+    labels: tuple[str, ...] = Field(default=(), description="classes that it tells apart, if it is a classifier")
     created_at: datetime
 
     @property

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fettle.data.check import check_file
+from fettle.data.sentences import Sentences
 from fettle.data.template import Template
 from fettle.errors import FettleError
 from fettle.models.tokenizer import Tokenizer
 from fettle.types.data import CheckPlan, DataReport
+from fettle.types.encoder import ENCODER_FAMILIES
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,8 +31,16 @@ def run(plan: CheckPlan) -> DataReport:
     Raises:
         FettleError: a file cannot be read, or the model's tokenizer cannot.
     """
-    template = Template(Tokenizer.load(Path(plan.base_path))) if plan.base_path else None
-    return check_file(plan.path, template, plan.context, plan.validation_path)
+    return check_file(plan.path, _reader(plan), plan.context, plan.validation_path)
+
+
+def _reader(plan: CheckPlan) -> Template | Sentences | None:
+    """What makes tokens of rows, as the base model reads them."""
+    if not plan.base_path:
+        return None
+    tokenizer, config = Tokenizer.load(Path(plan.base_path)), Path(plan.base_path) / "config.json"
+    family = json.loads(config.read_text(encoding="utf-8")).get("model_type") if config.is_file() else None
+    return Sentences(tokenizer) if family in ENCODER_FAMILIES else Template(tokenizer)
 
 
 def _emit(**fields: object) -> None:

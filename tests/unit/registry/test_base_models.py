@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from fettle.adapters.classifiers import CLASSIFIERS
 from fettle.adapters.methods import METHODS
 from fettle.errors import Conflict, NotFound, UnsupportedModel
-from fettle.registry.base_models import BaseModels, packaged, read_entry
+from fettle.registry.base_models import BaseModels, not_installed, packaged, read_entry
 from fettle.store.repository import Repository
 from fettle.testing.model_files import write_model_files
 from fettle.types.decoder import FAMILIES
@@ -91,6 +92,28 @@ def test_packaged_models_are_listed_as_far_as_they_are_there(tmp_path: Path) -> 
     write_model_files(tmp_path / "small")
     (entry,) = packaged(listing)
     assert (entry.name, entry.source, entry.licence) == ("small", "packaged", "MIT")
+
+
+def test_a_model_whose_files_are_in_another_package_is_found_there(tmp_path: Path, monkeypatch) -> None:
+    listing = tmp_path / "base_models.toml"
+    told = 'licence = "MIT"\nextra = "tiny"\n'
+    listing.write_text(f'[tiny]\npackage = "a_tiny_model"\nfolder = "model"\n{told}')
+    assert packaged(listing) == []
+    absent = not_installed("tiny", listing)
+    assert absent is not None
+    assert "pip install 'fettle-ai[tiny]'" in absent.hint
+    package = tmp_path / "site" / "a_tiny_model"
+    write_model_files(package / "model", model_type="bert")
+    (package / "__init__.py").write_text("raise SystemExit('nobody shall run this')")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    (entry,) = packaged(listing)
+    assert (entry.family, entry.methods) == ("bert", tuple(CLASSIFIERS))
+    assert not_installed("tiny", listing) is None
+
+
+def test_the_listed_models_that_are_no_extras_need_nothing_installed(repository: Repository) -> None:
+    assert not_installed("pocket") is None
+    assert not_installed("whatever") is None
 
 
 def test_a_pulled_model_is_found_by_its_name_and_only_once(tmp_path: Path, repository: Repository) -> None:
