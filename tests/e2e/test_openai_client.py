@@ -219,8 +219,7 @@ def test_an_answer_that_must_call_a_tool_calls_it_with_fitting_arguments(client,
     assert (call.function.name, choice.finish_reason) == ("find_place", "tool_calls")
     jsonschema.validate(json.loads(call.function.arguments), PLACE)
 
-    turns = [choice.message.model_dump(include={"role", "content", "tool_calls"}, mode="json")]
-    turns.append({"role": "tool", "tool_call_id": call.id, "content": "far away"})
+    turns = [choice.message, {"role": "tool", "tool_call_id": call.id, "content": "far away"}]
     follow_up = asked | {"messages": [*MESSAGES, *turns], "tool_choice": "none", "max_tokens": 4}
     assert client.chat.completions.create(**follow_up).usage.completion_tokens
 

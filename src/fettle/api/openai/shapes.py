@@ -71,6 +71,7 @@ class ChatMessage(Record):
     function_call: Annotated[Any, _only()] = None
     audio: Annotated[Any, _only()] = None
     annotations: Ignored = None
+    parsed: Ignored = None
 
     @property
     def message(self) -> Message:

@@ -65,6 +65,8 @@ class CalledFunction(Record):
 
     name: Name
     arguments: Annotated[str, AfterValidator(_is_object)]
+    # The client adds it for its user, and sends it back.
+    parsed_arguments: Any = None
 
 
 class ChatToolCall(Record):
