@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fettle.clusters.frames import error_from
-from fettle.errors import NotFound
+from fettle.errors import InvalidInput, NotFound
 from fettle.services.platform import Platform
 from fettle.serving import Engine, EngineSettings
 from fettle.settings import load_settings
+from fettle.types.encoder import ENCODER_FAMILIES
 from fettle.types.generation import GenerateChunk, GenerateRequest, Message, SamplingParams
 from fettle.types.ids import new_id
 from fettle.types.tuning import TuningEvent, TuningSpec
@@ -46,6 +47,8 @@ def tune(
     """
     spec = TuningSpec.from_settings(settings, base=base, method=method, name=name)
     with Platform(load_settings()) as platform:
+        if platform.base_models.get(base).family in ENCODER_FAMILIES:
+            raise _writes_nothing(base)
         job = platform.tuning_jobs.create(spec, Path(file), Path(validation) if validation else None)
         model = platform.tuning_jobs.run(job.id, on_event or (lambda _: None))
     return load(model.full_name)
@@ -63,6 +66,8 @@ def load(name: str) -> "Model":
     settings = load_settings()
     with Platform(settings) as platform:
         found = platform.engines.find(name)
+        if found.is_encoder:
+            raise _writes_nothing(name)
         engine = _engine(found.model_path, settings.dtype, settings.threads)
         if found.adapter and found.adapter_path:
             engine.add_adapter(found.adapter, found.adapter_path)
@@ -155,6 +160,11 @@ class SharedEngine:
                 for chunk in self._engine.step():
                     if chunk.request_id in self._open:
                         self._open[chunk.request_id].append(chunk)
+
+
+def _writes_nothing(name: str) -> InvalidInput:
+    hint = "Use `fettle tune`, `fettle classify`, or the server's /v1/classify and /v1/embeddings."
+    return InvalidInput(f"{name!r} is a sentence encoder: it writes no text", hint=hint, param="model")
 
 
 def _pinned(platform: Platform, name: str) -> str:

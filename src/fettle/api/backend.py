@@ -1,8 +1,8 @@
 """The platform as the routes see it: models to name, and engines that answer."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Any, Protocol
 
 from fastapi import Request
@@ -12,6 +12,7 @@ from fettle.errors import TooManyRequests, Unavailable
 from fettle.services.files import Files
 from fettle.services.supervisor import Supervisor
 from fettle.services.tuning_jobs import TuningJobs
+from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.generation import GenerateChunk, GenerateRequest
 from fettle.types.resources import BaseModelEntry, CustomModel, TuningJob
 
@@ -58,6 +59,15 @@ class Engines(Protocol):
 
         Raises:
             NotFound: there is no such model.
+            Unavailable: its engine does not run (now).
+        """
+
+    async def encode(self, request: EncodeRequest) -> Encoded:
+        """What a sentence encoder makes of texts.
+
+        Raises:
+            NotFound: there is no such model.
+            InvalidInput: it is no sentence encoder, or the texts cannot be used.
             Unavailable: its engine does not run (now).
         """
 
@@ -115,21 +125,38 @@ class Backend:
         """
         return self._counted(len(requests), merged([self._measured(request) for request in requests]))
 
+    async def encode(self, request: EncodeRequest) -> Encoded:
+        """What a sentence encoder makes of texts, which count as one prompt.
+
+        Raises:
+            TooManyRequests: the server has all the work that it accepts.
+        """
+        with self._taken(1), self.meters.running.track_inprogress():
+            encoded = await self.platform.engines.encode(request)
+        self.meters.requests.labels(request.model, "ok").inc()
+        self.meters.prompt_tokens.labels(request.model).inc(encoded.prompt_tokens)
+        return encoded
+
     def _measured(self, request: GenerateRequest) -> AsyncGenerator[GenerateChunk, None]:
         return measured(request, _unbroken(self.platform.engines.generate(request)), self.meters)
 
-    async def _counted(self, number: int, chunks: Chunks) -> Chunks:
+    @contextmanager
+    def _taken(self, number: int) -> Iterator[None]:
         if self._running + number > self._max_running:
             raise TooManyRequests(
                 f"more than {self._max_running} prompts at once", hint="Send it again a little later."
             )
         self._running += number
         try:
+            yield
+        finally:
+            self._running -= number
+
+    async def _counted(self, number: int, chunks: Chunks) -> Chunks:
+        with self._taken(number):
             async with aclosing(chunks):
                 async for numbered in chunks:
                     yield numbered
-        finally:
-            self._running -= number
 
     async def metrics_page(self) -> bytes:
         """All counters, the engines' own included."""

@@ -1,5 +1,6 @@
 """`fettle eval`: a model's scores on a file of examples."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from fettle.cli.session import opened
 from fettle.types.evaluation import EvaluationReport
 
 app = typer.Typer()
+MAX_CONFUSION_LABELS = 12
 
 
 @app.command("eval")
@@ -34,6 +36,14 @@ def evaluate(
     print_json(report) if as_json else show(model, report)
 
 
+def print_confusion(confusion: Mapping[str, Mapping[str, int]]) -> None:
+    """Print how often each expected label (a row) was given each label (a column), unless that is too wide."""
+    labels = sorted({*confusion, *(label for row in confusion.values() for label in row)})
+    if len(labels) <= MAX_CONFUSION_LABELS:
+        rows = [[expected, *(confusion.get(expected, {}).get(given, 0) for given in labels)] for expected in labels]
+        print_table(["expected", *labels], rows, title="answers by expected label")
+
+
 def show(model: str, report: EvaluationReport) -> None:
     """Print a report for people."""
     rows = [
@@ -41,6 +51,11 @@ def show(model: str, report: EvaluationReport) -> None:
         for name, score in report.scores.items()
     ]
     print_table(["score", "mean", "95 % interval", "rows"], rows, title=f"{model}, {report.rows:,} rows")
+    if report.confusion:
+        print_confusion(report.confusion)
+        told = f"{report.prompt_tokens:,} tokens read in {seconds_text(report.seconds)}"
+        console().print(f"{told}\nEvery answer: {report.predictions_path}")
+        return
     cut = f"; {report.truncated} answers were cut off at the token limit" if report.truncated else ""
     console().print(
         f"{report.completion_tokens:,} tokens in {seconds_text(report.seconds)}: "

@@ -26,6 +26,7 @@ COMMANDS = {
     "models": "List, show, delete and export models.",
     "generate": "Answer one prompt.",
     "chat": "Talk with a model.",
+    "classify": "Say of which class texts are.",
     "eval": "Measure a model on a file of examples.",
     "pull": "Bring another base model, from a folder or a hub.",
     "up": "Serve all models over an OpenAI-compatible HTTP API.",

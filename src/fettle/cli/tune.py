@@ -15,7 +15,7 @@ from fettle.cli.session import opened
 from fettle.errors import InvalidInput
 from fettle.services.platform import Platform
 from fettle.types.resources import CustomModel, TuningJob
-from fettle.types.tuning import TuningResult, TuningSpec
+from fettle.types.tuning import Metrics, TuningResult, TuningSpec
 
 app = typer.Typer()
 
@@ -104,7 +104,8 @@ def _tell(job: TuningJob, model: CustomModel) -> None:
     measured = _result_pairs(job.result) if job.result else {}
     told = {"base": model.base, "method": model.method, **measured, "size": bytes_text(model.size_bytes), "job": job.id}
     print_pairs(told)
-    console().print(f'\nTry it:  fettle generate {model.name} "..."   fettle eval {model.name} FILE   fettle up')
+    ask = "classify" if model.labels else "generate"
+    console().print(f'\nTry it:  fettle {ask} {model.name} "..."   fettle eval {model.name} FILE   fettle up')
 
 
 def _result_pairs(result: TuningResult) -> dict[str, str]:
@@ -112,10 +113,15 @@ def _result_pairs(result: TuningResult) -> dict[str, str]:
     pairs = {
         "trained": f"{result.steps} steps, {result.epochs:.2g} epochs{stopped}; best at step {result.best_step}",
         "parameters": f"{result.trained_parameters:,} trained of {result.total_parameters:,}",
-        "training": f"loss {result.train.loss:.4f}, token accuracy {result.train.token_accuracy:.1%}",
+        "training": _metrics_text(result.train),
         "time": f"{seconds_text(result.seconds)}, {result.trained_tokens / max(result.seconds, 1e-9):,.0f} tokens/s",
     }
     if result.validation:
-        loss, accuracy = result.validation.loss, result.validation.token_accuracy
-        pairs["validation"] = f"loss {loss:.4f}, token accuracy {accuracy:.1%}"
+        pairs["validation"] = _metrics_text(result.validation)
     return pairs
+
+
+def _metrics_text(metrics: Metrics) -> str:
+    if metrics.choice_accuracy is not None:
+        return f"loss {metrics.loss:.4f}, accuracy {metrics.choice_accuracy:.1%}"
+    return f"loss {metrics.loss:.4f}, token accuracy {metrics.token_accuracy:.1%}"

@@ -15,6 +15,7 @@ from fettle.clusters.frames import (
     AddAdapter,
     Chunks,
     Close,
+    Encode,
     Failed,
     FromWorker,
     Generate,
@@ -29,6 +30,7 @@ from fettle.clusters.frames import (
     packed,
 )
 from fettle.errors import FettleError, Unavailable
+from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.generation import GenerateChunk, GenerateRequest
 from fettle.types.ids import new_id
 
@@ -111,6 +113,21 @@ class EngineClient:
             if unfinished and self._death is None:
                 self._writer.write(packed(Abort(request_id)))
 
+    async def encode(self, request: EncodeRequest, adapter: str | None = None) -> Encoded:
+        """What a sentence encoder makes of texts.
+
+        Raises:
+            Unavailable: the worker died or is closing.
+            FettleError: what the engine says is wrong with the request.
+        """
+        frame = Encode(new_id("req"), request.model_dump(), adapter)
+        try:
+            return Encoded.model_validate(await self._ask(frame))
+        except asyncio.CancelledError:
+            if self._death is None:
+                self._writer.write(packed(Abort(frame.id)))
+            raise
+
     async def add_adapter(self, name: str, folder: Path) -> dict[str, Any]:
         """Load an adapter; requests name it afterwards."""
         return await self._ask(AddAdapter(new_id("frame"), name, str(folder)))
@@ -140,7 +157,7 @@ class EngineClient:
         """Wait until the worker has hung up, whatever the reason."""
         await asyncio.shield(self._listener)
 
-    async def _ask(self, frame: AddAdapter | RemoveAdapter | Stats) -> dict[str, Any]:
+    async def _ask(self, frame: Encode | AddAdapter | RemoveAdapter | Stats) -> dict[str, Any]:
         reply = self._replies[frame.id] = asyncio.get_running_loop().create_future()
         try:
             await self._send(frame)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from fettle.errors import FettleError, all_errors
+from fettle.types.encoding import EncodeRequest
 from fettle.types.generation import GenerateChunk, GenerateRequest, TokenLogprob
 
 MAX_FRAME_BYTES = 256 * 1024 * 1024
@@ -24,6 +25,19 @@ class Generate(msgspec.Struct, tag=True):
     def request(self) -> GenerateRequest:
         """The request as a checked record."""
         return GenerateRequest.model_validate(self.fields)
+
+
+class Encode(msgspec.Struct, tag=True):
+    """Make vectors or classes of texts; `adapter` as for Generate."""
+
+    id: str
+    fields: dict[str, Any]
+    adapter: str | None = None
+
+    @property
+    def request(self) -> EncodeRequest:
+        """The request as a checked record."""
+        return EncodeRequest.model_validate(self.fields)
 
 
 class Abort(msgspec.Struct, tag=True):
@@ -64,7 +78,7 @@ class Ready(msgspec.Struct, tag=True):
 
 
 class Reply(msgspec.Struct, tag=True):
-    """The answer to AddAdapter, RemoveAdapter or Stats."""
+    """The answer to Encode, AddAdapter, RemoveAdapter or Stats."""
 
     id: str
     value: dict[str, Any] = {}
@@ -135,7 +149,7 @@ class Chunks(msgspec.Struct, tag=True):
     chunks: list[Chunk]
 
 
-ToWorker = Generate | Abort | AddAdapter | RemoveAdapter | Stats | Close
+ToWorker = Generate | Encode | Abort | AddAdapter | RemoveAdapter | Stats | Close
 FromWorker = Ready | Reply | Failed | Chunks
 
 to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

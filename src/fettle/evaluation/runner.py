@@ -44,7 +44,8 @@ def evaluate(
     """
     if not questions:
         raise InvalidInput("there are no rows to evaluate")
-    wanted = [METRICS[name] and name for name in metrics] or list(METRICS)
+    texts = [name for name, metric in METRICS.items() if not metric.for_classes]
+    wanted = [METRICS[name] and name for name in metrics] or texts
     start = time.perf_counter()
     answers = _answers(questions, generate, on_progress, start)
     seconds = time.perf_counter() - start
@@ -59,6 +60,7 @@ def evaluate(
         seconds=seconds,
         tokens_per_second=made / seconds,
         predictions_path=str(predictions),
+        confusion=_confusion(questions, answers) if any(METRICS[name].for_classes for name in wanted) else {},
     )
     rows = [
         _row(q, answer, {name: part.got / part.of for name, part in row.items() if part.of})
@@ -79,6 +81,14 @@ def _answers(
         speed = made / (time.perf_counter() - start)
         on_progress(ProgressEvent(done=len(found), total=len(questions), tokens_per_second=speed))
     return [found[place] for place in range(len(questions))]
+
+
+def _confusion(questions: Sequence[Question], answers: Sequence[Answer]) -> dict[str, dict[str, int]]:
+    table: dict[str, dict[str, int]] = {}
+    for question, answer in zip(questions, answers, strict=True):
+        row = table.setdefault(question.expected, {})
+        row[answer.text] = row.get(answer.text, 0) + 1
+    return table
 
 
 def _row(question: Question, answer: Answer, row_scores: dict[str, float]) -> dict[str, object]:

@@ -27,16 +27,23 @@ def model_card(
         _results(job),
         f"![Loss on training and validation rows, by step]({CURVE_FILE})" if has_curve else "",
         "## Data",
-        f"Dataset `{model.dataset_hash}` (SHA-256 over its files). Loss was computed on the completions only.",
+        f"Dataset `{model.dataset_hash}` (SHA-256 over its files). {_learned(model)}",
         "## How it was made",
         _table(["setting", "value"], _settings(job)),
         _samples(samples),
         "## Use",
-        f'`fettle generate {model.full_name} "..."`, or `"model": "{model.full_name}"` in any request to the server.',
+        f'`fettle {"classify" if model.labels else "generate"} {model.full_name} "..."`, '
+        f'or `"model": "{model.full_name}"` in any request to the server.',
         f"Made by tuning job `{job.id}` on {model.created_at:%Y-%m-%d %H:%M} UTC; "
         f"files `{model.artifact}`, {model.size_bytes:,} bytes.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _learned(model: CustomModel) -> str:
+    if not model.labels:
+        return "Loss was computed on the completions only."
+    return f"It tells {len(model.labels)} labels apart: {', '.join(f'`{label}`' for label in model.labels)}."
 
 
 def loss_curve(steps: Sequence[StepEvent], evaluations: Sequence[EvaluationEvent], title: str) -> bytes:

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from fettle.clusters.local_engine import LocalEngine
-from fettle.errors import FettleError, NotFound, unknown
+from fettle.errors import FettleError, InvalidInput, NotFound, unknown
+from fettle.registry.base_models import not_installed
 from fettle.services.base_models import BaseModels
 from fettle.services.custom_models import CustomModels
 from fettle.settings import Settings
+from fettle.types.encoder import ENCODER_FAMILIES
+from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.generation import GenerateChunk, GenerateRequest
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,7 @@ class Resolved:
     model_path: Path
     adapter: str | None = None
     adapter_path: Path | None = None
+    is_encoder: bool = False
 
 
 class Engines:
@@ -76,14 +80,29 @@ class Engines:
             FettleError: the model cannot be loaded, or the request cannot be done.
         """
         found = await asyncio.to_thread(self.find, request.model)
-        engine = await self._engine(found)
-        await engine.client.ready()
-        self._restarts[found.engine] = 0
-        if found.adapter and found.adapter_path:
-            await engine.load_adapter(found.adapter, found.adapter_path)
+        if found.is_encoder:
+            hint = "Ask it at /v1/classify or /v1/embeddings, or with `fettle classify`."
+            raise InvalidInput(f"{request.model!r} is a sentence encoder: it writes no text", hint=hint, param="model")
+        engine = await self._loaded(found)
         async with aclosing(engine.client.generate(request, found.adapter)) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    async def encode(self, request: EncodeRequest) -> Encoded:
+        """What a sentence encoder makes of texts; cancelling it stops the work.
+
+        Raises:
+            NotFound: there is no such model.
+            InvalidInput: it is no sentence encoder, or the texts cannot be used.
+            Unavailable: its engine died; the next request starts it again.
+        """
+        found = await asyncio.to_thread(self.find, request.model)
+        if not found.is_encoder:
+            hint = "Ask it at /v1/chat/completions, or take a sentence encoder such as minilm."
+            told = f"{request.model!r} writes text: it gives no vectors or classes"
+            raise InvalidInput(told, hint=hint, param="model")
+        engine = await self._loaded(found)
+        return await engine.client.encode(request, found.adapter)
 
     def states(self) -> dict[str, str]:
         """Each engine's state: loading, ready or failed."""
@@ -108,6 +127,15 @@ class Engines:
         """End at once whatever `stop` was not called for."""
         for engine in self._engines.values():
             engine.worker.terminate(grace_seconds=1)
+
+    async def _loaded(self, found: Resolved) -> LocalEngine:
+        """The running engine, once the model and its adapter are loaded."""
+        engine = await self._engine(found)
+        await engine.client.ready()
+        self._restarts[found.engine] = 0
+        if found.adapter and found.adapter_path:
+            await engine.load_adapter(found.adapter, found.adapter_path)
+        return engine
 
     async def _engine(self, found: Resolved) -> LocalEngine:
         """The running engine, started if there is none; it may still be loading."""
@@ -163,15 +191,18 @@ def resolve(model: str, base_models: BaseModels, custom_models: CustomModels) ->
         custom = custom_models.get(model)
     except NotFound:
         return _resolve_base(model, base_models, custom_models)
-    path = custom_models.path(custom)
+    path, base = custom_models.path(custom), base_models.get(custom.base)
+    is_encoder = base.family in ENCODER_FAMILIES
     if custom.kind == "full":
-        return Resolved(custom.full_name, path)
-    return Resolved(custom.base, Path(base_models.get(custom.base).path), custom.id, path)
+        return Resolved(custom.full_name, path, is_encoder=is_encoder)
+    return Resolved(custom.base, Path(base.path), custom.id, path, is_encoder)
 
 
 def _resolve_base(model: str, base_models: BaseModels, custom_models: CustomModels) -> Resolved:
     bases = {entry.name: entry for entry in base_models.list()}
     if model in bases:
-        return Resolved(model, Path(bases[model].path))
+        return Resolved(model, Path(bases[model].path), is_encoder=bases[model].family in ENCODER_FAMILIES)
+    if absent := not_installed(model):
+        raise absent
     names = {name for custom in custom_models.list() for name in (custom.name, custom.full_name)}
     raise unknown("model", model, names | bases.keys(), param="model")

@@ -2,13 +2,22 @@
 
 import json
 import string
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from fettle.adapters.adapter import fresh
+from fettle.adapters.bank import AdapterBank
+from fettle.adapters.classifiers import ENCODER_LINEAR
+from fettle.adapters.files import save_adapter
+from fettle.adapters.inject import choose, inject
+from fettle.adapters.kinds import KINDS
 from fettle.models.encoder import Encoder
+from fettle.models.encoder_files import load_encoder
+from fettle.models.head import Head, save_head
 from fettle.models.weights import SINGLE, write_weights
 from fettle.types.encoder import encoder_config
 
@@ -41,6 +50,35 @@ def tiny_encoder(folder: Path, *, seed: int = 0, **sizes: Any) -> Path:
         encoder = Encoder(encoder_config(hf))
     generator = torch.Generator().manual_seed(seed)
     write_weights(folder / SINGLE, {n: _random(n, p.shape, generator) for n, p in encoder.named_parameters()})
+    return folder
+
+
+def tiny_classifier(
+    folder: Path, base: Path, labels: Sequence[str], *, seed: int, kind: str | None = "lora", **settings: Any
+) -> Path:
+    """Write a tuned version of the encoder in `base`, as `fettle tune` would: a head, and an adapter; its folder.
+
+    Args:
+        folder: is made if it is not there.
+        base: of `tiny_encoder`.
+        labels: that it tells apart.
+        seed: of the parameters.
+        kind: one of `KINDS`; None writes a head alone.
+        **settings: of the kind, e.g. `rank`.
+    """
+    encoder, generator = load_encoder(base), torch.Generator().manual_seed(seed)
+    head = Head.fresh(encoder.config.hidden_size, labels, seed)
+    head.classifier.weight.data.normal_(generator=generator)
+    save_head(head, folder)
+    if kind:
+        config = KINDS[kind].config(**{"target_modules": ENCODER_LINEAR} | settings)
+        sites = choose(inject(encoder, AdapterBank()), config.model_dump()["target_modules"])
+        adapter = fresh(kind, config, sites, seed=seed)
+        for value in adapter.named_parameters().values():
+            value.data += 0.3 * torch.randn(value.shape, generator=generator)
+        save_adapter(folder, adapter)
+    about = {"prompt_format": "prompt", "kind": kind or "head", "labels": list(labels)}
+    (folder / "fettle.json").write_text(json.dumps(about), encoding="utf-8")
     return folder
 
 

@@ -1,10 +1,12 @@
 """A platform whose models answer from a script, in the same way each time; for tests of what stands above it."""
 
 import asyncio
+import struct
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from fettle.errors import unknown
+from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.generation import FinishReason, GenerateChunk, GenerateRequest, TokenLogprob
 from fettle.types.ids import new_id, now
 from fettle.types.resources import BaseModelEntry, CustomModel
@@ -75,6 +77,16 @@ class ScriptedEngines:
     async def stats(self) -> dict[str, dict[str, Any]]:
         """The number of running requests, under one name."""
         return {"scripted": {"running": len(self.running), "waiting": 0}}
+
+    async def encode(self, request: EncodeRequest) -> Encoded:
+        """The vector (0.6, 0.8) of every text, or that it is ham (1 of 4) or spam; a token per letter or token."""
+        if request.model in self.failures:
+            raise self.failures[request.model]
+        self.find(request.model)
+        values, labels = ((0.6, 0.8), ()) if request.task == "embed" else ((0.25, 0.75), ("ham", "spam"))
+        packed = struct.pack("<2f", *values)
+        count = sum(map(len, request.inputs))
+        return Encoded(values=(packed,) * len(request.inputs), labels=labels, prompt_tokens=count)
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerateChunk, None]:
         """The script's tokens, a chunk each, the choices in turn."""

@@ -51,3 +51,6 @@ class EvaluationReport(Record):
     seconds: float = Field(description="of generation, without loading")
     tokens_per_second: float = Field(description="completion tokens per second, all rows together")
     predictions_path: str
+    confusion: dict[str, dict[str, int]] = Field(
+        default_factory=dict, description="of a classifier: for each expected label, how often each label was given"
+    )

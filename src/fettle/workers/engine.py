@@ -60,6 +60,16 @@ class PromptsLike(Protocol):
         """Forget an adapter."""
 
 
+class Worker(Protocol):
+    """What serves a model until it is told to end."""
+
+    def end(self) -> None:
+        """Take nothing new; the loop ends when what runs is done."""
+
+    def run(self) -> None:
+        """Serve."""
+
+
 class EngineWorker:
     """Alternates between frames and engine steps until told to end."""
 
@@ -199,17 +209,28 @@ def _serve(spec: EngineSpec, link: WorkerLink) -> int:
     return 0
 
 
-def _loaded(spec: EngineSpec, link: WorkerLink) -> EngineWorker:
+def _loaded(spec: EngineSpec, link: WorkerLink) -> Worker:
     import torch
 
+    from fettle.models.encoder_files import is_encoder
     from fettle.serving import Engine, EngineSettings
     from fettle.workers.prompts import Prompts
 
     torch.set_num_threads(spec.threads)
     folder = Path(spec.model_path)
+    if is_encoder(folder):
+        return _loaded_encoder(folder, link)
     engine = Engine.load(folder, EngineSettings(dtype=spec.dtype))
     log.info("loaded %s", spec.name)
     return EngineWorker(engine, Prompts.load(folder), link)
+
+
+def _loaded_encoder(folder: Path, link: WorkerLink) -> Worker:
+    from fettle.models.tokenizer import Tokenizer
+    from fettle.serving.encoder_engine import EncoderEngine
+    from fettle.workers.encoder_engine import EncoderWorker, TextTokens
+
+    return EncoderWorker(EncoderEngine.load(folder), TextTokens(Tokenizer.load(folder)), link)
 
 
 def _end_with_the_parent(fd: int) -> None:

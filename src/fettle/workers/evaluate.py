@@ -15,10 +15,12 @@ from fettle.clusters.frames import error_from
 from fettle.errors import FettleError, InvalidInput
 from fettle.evaluation.questions import Question, read_questions
 from fettle.evaluation.runner import Answer, evaluate
+from fettle.models.encoder_files import is_encoder
 from fettle.serving import Engine, EngineSettings
 from fettle.types.evaluation import EvaluationPlan, EvaluationReport
 from fettle.types.generation import GenerateRequest, SamplingParams
 from fettle.types.record import Record
+from fettle.workers.classifying import Classifying
 from fettle.workers.pending import SCORED, Chosen, Pending, Written
 from fettle.workers.prompts import Prompts
 
@@ -47,19 +49,25 @@ def run(plan: EvaluationPlan) -> EvaluationReport:
     """
     torch.set_num_threads(plan.threads)
     questions = read_questions(Path(plan.rows_path), limit=plan.limit)
-    model = Answering(plan)
+    model = Classifying(plan) if is_encoder(Path(plan.base_path)) else Answering(plan)
     return evaluate(
         questions,
         model.answers,
         Path(plan.output_path),
-        metrics=plan.metrics,
+        metrics=plan.metrics or model.metrics,
         seed=plan.seed,
         on_progress=lambda event: _emit(**_plain(event)),
     )
 
 
 class Answering:
-    """A model that answers many questions greedily, all in one continuous batch."""
+    """A model that answers many questions greedily, all in one continuous batch.
+
+    Attributes:
+        metrics: those that fit it; none means all that compare texts.
+    """
+
+    metrics: tuple[str, ...] = ()
 
     def __init__(self, plan: EvaluationPlan) -> None:
         """Load the plan's model, and its adapter where it has one."""

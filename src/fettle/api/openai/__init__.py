@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from fettle.api.openai import chat, completions, files, fine_tuning, models
+from fettle.api.openai import chat, completions, embeddings, files, fine_tuning, models
 
 router = APIRouter()
-for part in (models, chat, completions, files, fine_tuning):
+for part in (models, chat, completions, embeddings, files, fine_tuning):
     router.include_router(part.router)

@@ -21,8 +21,12 @@ class Metric(NamedTuple):
         name: its key in METRICS, and the first word of the scores it gives.
         description: one line for people.
         parts: (answer, expected) -> parts by score name; empty where the metric does not fit the row.
+        for_classes: it compares labels; others compare texts.
+        mean_of: what the names of its parts begin with, if the metric's own score is the mean of theirs.
     """
 
     name: str
     description: str
     parts: Callable[[str, str], Mapping[str, Part]]
+    for_classes: bool = False
+    mean_of: str = ""
