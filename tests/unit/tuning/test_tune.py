@@ -67,11 +67,12 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(plan):
     assert files[0] == files[1] != files[2]
 
 
-def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(plan):
+@pytest.mark.parametrize("method", ["lora", "prompt", "prefix"])
+def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(method, plan):
     class CutOffError(Exception):
         pass
 
-    whole, cut = plan("whole", checkpoint_interval=3), plan("cut", checkpoint_interval=3)
+    whole, cut = (plan(name, method, checkpoint_interval=3) for name in ("whole", "cut"))
     _, expected = run(whole)
     seen = []
 
