@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fettle.library import Model as Model
     from fettle.library import load as load
+    from fettle.library import sweep as sweep
     from fettle.library import tune as tune
     from fettle.serving import Engine as Engine
 
 __version__ = "0.1.0"
 
 # Public name -> module; imported when first used, so that `import fettle` is instant.
-_HOMES = {"tune": "fettle.library", "load": "fettle.library", "Model": "fettle.library", "Engine": "fettle.serving"}
+_HOMES = dict.fromkeys(("tune", "sweep", "load", "Model"), "fettle.library") | {"Engine": "fettle.serving"}
 
-__all__ = ["Engine", "Model", "load", "tune"]
+__all__ = ["Engine", "Model", "load", "sweep", "tune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,11 +10,14 @@ from typing import Any
 from fettle.clusters.frames import error_from
 from fettle.errors import InvalidInput, NotFound
 from fettle.services.platform import Platform
+from fettle.services.sweep_grid import grid_specs
 from fettle.serving import Engine, EngineSettings
 from fettle.settings import load_settings
 from fettle.types.encoder import ENCODER_FAMILIES
 from fettle.types.generation import GenerateChunk, GenerateRequest, Message, SamplingParams
 from fettle.types.ids import new_id
+from fettle.types.resources import TuningJob
+from fettle.types.sweeps import SweepResult
 from fettle.types.tuning import TuningEvent, TuningSpec
 from fettle.workers.prompts import Prompts
 
@@ -52,6 +55,42 @@ def tune(
         job = platform.tuning_jobs.create(spec, Path(file), Path(validation) if validation else None)
         model = platform.tuning_jobs.run(job.id, on_event or (lambda _: None))
     return load(model.full_name)
+
+
+def sweep(
+    file: str | Path,
+    *,
+    name: str,
+    grid: Mapping[str, Sequence[Any]],
+    seeds: int = 1,
+    base: str = "pocket",
+    method: str = "lora",
+    validation: str | Path | None = None,
+    keep_all: bool = False,
+    on_event: Callable[[TuningJob, TuningEvent], None] | None = None,
+    **settings: Any,
+) -> SweepResult:
+    """Tune with every combination of settings in one process, and compare; the best is the custom model `name`.
+
+    Args:
+        file: JSONL, also .gz and .zst.
+        name: of the custom model.
+        grid: values by setting, named as for `tune`: {"learning_rate": [1e-3, 4e-3], "rank": [8, 32]}.
+        seeds: runs of every combination, each with another seed.
+        base: base model.
+        method: what is trained.
+        validation: file of held-out examples; else a share of `file` is held out.
+        keep_all: register every run; the best one is the newest version.
+        on_event: is given every job's measurements.
+        settings: what all runs have in common, as for `tune`.
+
+    Raises:
+        FettleError: some input cannot be used (all faults are named), or all runs have failed.
+    """
+    specs = grid_specs(settings, grid, seeds=seeds, base=base, method=method, name=name)
+    with Platform(load_settings()) as platform:
+        sweep_id = platform.sweeps.create_all(specs, Path(file), Path(validation) if validation else None)
+        return platform.sweeps.run_all(sweep_id, on_event or (lambda _job, _event: None), keep_all=keep_all)
 
 
 def load(name: str) -> "Model":

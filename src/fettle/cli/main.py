@@ -22,6 +22,7 @@ COMMANDS = {
     "quickstart": "Tune, measure and serve example models: the whole way.",
     "data": "Check files of examples before they are used.",
     "tune": "Tune a base model on a file of examples.",
+    "sweep": "Tune with every combination of settings, compare, and keep the best.",
     "jobs": "List tuning jobs, and show what they measured.",
     "models": "List, show, delete and export models.",
     "generate": "Answer one prompt.",

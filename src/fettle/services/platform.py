@@ -10,6 +10,7 @@ from fettle.services.engines import Engines
 from fettle.services.evaluations import Evaluations
 from fettle.services.files import Files
 from fettle.services.supervisor import Supervisor
+from fettle.services.sweeps import Sweeps
 from fettle.services.tuning_jobs import TuningJobs
 from fettle.settings import Settings
 from fettle.store.artifacts import ArtifactStore
@@ -23,6 +24,7 @@ class WorkerModules(Record):
     """The module of each kind of worker; run as `python -m MODULE SPEC.json`."""
 
     tune: str = "fettle.workers.tune"
+    sweep: str = "fettle.workers.sweep"
     evaluate: str = "fettle.workers.evaluate"
     engine: str = "fettle.workers.engine"
 
@@ -54,9 +56,8 @@ class Platform:
         self.files = Files(repository, artifacts, self.events)
         self.base_models = BaseModels(bases, customs, self.events, home)
         self.custom_models = CustomModels(customs, bases, repository, self.events, home)
-        self.tuning_jobs = TuningJobs(
-            repository, artifacts, self.events, bases, self.custom_models, self.files, settings, workers.tune
-        )
+        parts = repository, artifacts, self.events, bases, self.custom_models, self.files, settings
+        self.tuning_jobs, self.sweeps = TuningJobs(*parts, workers.tune), Sweeps(*parts, workers.sweep)
         self.supervisor = Supervisor(self.tuning_jobs, settings.max_tuning_jobs)
         self.evaluations = Evaluations(self.base_models, self.custom_models, settings, workers.evaluate)
         self.engines = Engines(self.base_models, self.custom_models, settings, workers.engine)

@@ -77,6 +77,11 @@ class TuningJobs:
         """
         check_sinks(self._settings.metric_sinks)
         check_tuning(spec, train_path, validation_path, self._base_models)
+        return self._record(spec, train_path, validation_path, order)
+
+    def _record(
+        self, spec: TuningSpec, train_path: Path, validation_path: Path | None, order: Order | None = None
+    ) -> TuningJob:
         spec = with_defaults(spec, methods_of(self._base_models.get(spec.base).family)[spec.method])
         names = {"train": train_path} | ({"validation": validation_path} if validation_path else {})
         files = {f"{part}{''.join(path.suffixes[-2:])}": path for part, path in names.items()}
@@ -255,9 +260,13 @@ class TuningJobs:
                 return True
         return job.state != "running"
 
+    def _is_trained(self, job: TuningJob) -> bool:
+        """Whether only its custom model is left to be registered."""
+        return job.result is not None and (self.folder(job.id) / "output" / ABOUT_FILE).exists()
+
     def _trained(self, job: TuningJob, lease: Lease, on_event: OnEvent) -> TuningJob:
         """The job with its result; its output folder is whole."""
-        if job.result and (self.folder(job.id) / "output" / ABOUT_FILE).exists():
+        if self._is_trained(job):
             return job
         try:
             result = self._train(job, lease, on_event)
@@ -317,9 +326,12 @@ class TuningJobs:
             metrics=job.result.model_dump(include={"train", "validation"}),
         )
         self._events.append(job.id, "succeeded", model=model.alias or model.full_name)
-        for name in ("work", "output"):
-            shutil.rmtree(folder / name, ignore_errors=True)
+        self._clear(job.id)
         return model
+
+    def _clear(self, job_id: str) -> None:
+        for name in ("work", "output"):
+            shutil.rmtree(self.folder(job_id) / name, ignore_errors=True)
 
     def _keep_results(self, job: TuningJob) -> None:
         """Keep the table of its steps as a file."""

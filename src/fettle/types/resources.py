@@ -66,6 +66,7 @@ class TuningJob(Record):
     results_file: str | None = Field(default=None, description="id of the table of its steps")
     model_id: str | None = None
     order: Order = Order()
+    sweep: str | None = Field(default=None, description="id that the jobs of one sweep share")
     is_supervised: bool = Field(default=False, description="the server runs it; else whoever made it does")
     wanted: JobState | None = Field(default=None, description="what it becomes when its worker ends before its work")
     finished_at: datetime | None = None

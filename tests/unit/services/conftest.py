@@ -14,7 +14,9 @@ from fettle.types.resources import TuningJob
 from fettle.types.tuning import TuningSpec
 
 UNIT = Path(__file__).parents[1]
-WORKERS = WorkerModules(tune="scripted_tuner", evaluate="scripted_evaluator", engine="echo_engine")
+WORKERS = WorkerModules(
+    tune="scripted_tuner", sweep="scripted_sweeper", evaluate="scripted_evaluator", engine="echo_engine"
+)
 Rows = Callable[[str], Path]
 Create = Callable[..., TuningJob]
 
