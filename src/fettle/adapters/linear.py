@@ -1,6 +1,8 @@
 """The layer that trains and serves: a linear layer whose tokens each go through the adapter of their slot."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -36,10 +38,14 @@ class AdaptedLinear(nn.Module):
         return mixed(flat, self.base, self.tables(), self.bank.route_now).view(*x.shape[:-1], -1)
 
     def by_runs(self, x: Tensor) -> Tensor:
-        """(T, in) to (T, out), each run of tokens as if it were alone; one product with the base serves all."""
-        counts = [count for _, count in self.bank.route_now.runs]
-        parts = zip(self.bank.route_now.runs, x.split(counts), self.base(x).split(counts), strict=True)
-        return torch.cat([self.alone(slot, part, product) for (slot, _), part, product in parts])
+        """(T, in) to (T, out), each run of tokens as if it were alone.
+
+        One product with the base serves all, and neighbours of one form and length are computed at once.
+        """
+        groups = [list(group) for _, group in groupby(self.bank.route_now.runs, self._form)]
+        sizes = [sum(count for _, count in group) for group in groups]
+        parts = zip(groups, torch.split(x, sizes), torch.split(self.base(x), sizes), strict=True)
+        return torch.cat([self._alike([slot for slot, _ in group], part, product) for group, part, product in parts])
 
     def alone(self, slot: int, x: Tensor, product: Tensor | None = None) -> Tensor:
         """All of `x`, whose product with the base may be known, through one slot's adapter; this is the definition."""
@@ -48,11 +54,31 @@ class AdaptedLinear(nn.Module):
         if adapter is None or params is None:
             out: Tensor = self.base(x) if product is None else product
             return out
-        drop = self._drop(adapter.maths.dropout(adapter.config), self.bank.randoms.get(slot))
+        drop = self._drop(adapter.maths.dropout(adapter.config), [self.bank.randoms.get(slot)])
         beneath = self.beneath(adapter) if product is None else _Multiplied(self.beneath(adapter), x, product)
         result: Tensor = adapter.maths.forward(x, beneath, params, adapter.config, drop)
         # Trained parameters are float32 beside a bf16 base: the stream keeps its own type.
         return result.to(x.dtype)
+
+    def _form(self, run: tuple[int, int]) -> Hashable:
+        """Equal for runs of tokens that can be computed at once."""
+        slot, count = run
+        adapter = self.bank.adapters.get(slot)
+        has_site = adapter is not None and self.site.name in adapter.sites
+        return (adapter.kind, adapter.config, count) if adapter and has_site else slot
+
+    def _alike(self, slots: list[int], x: Tensor, product: Tensor) -> Tensor:
+        """Equal parts of `x` through adapters of one form, whose parameters are stacked."""
+        if len(slots) == 1:
+            return self.alone(slots[0], x, product)
+        adapters = [self.bank.adapters[slot] for slot in slots]
+        sites, maths, config = [a.sites[self.site.name] for a in adapters], adapters[0].maths, adapters[0].config
+        params = {name: torch.stack([_as_matrix(site[name]) for site in sites]) for name in sites[0]}
+        x_UNI, y_UNO = (value.view(len(slots), -1, value.shape[-1]) for value in (x, product))
+        drop = self._drop(maths.dropout(config), [self.bank.randoms.get(slot) for slot in slots])
+        beneath = _Multiplied(self.beneath(adapters[0]), x_UNI, y_UNO)
+        result: Tensor = maths.forward(x_UNI, beneath, params, config, drop)
+        return result.to(x.dtype).flatten(0, 1)
 
     def tables(self) -> SiteTables:
         """The site's parameters of all adapters, gathered anew when the bank has changed."""
@@ -66,19 +92,24 @@ class AdaptedLinear(nn.Module):
             self._beneath[adapter] = FrozenLinear(self.base, adapter)
         return self._beneath[adapter]
 
-    def _drop(self, share: float, random: torch.Generator | None) -> Layer:
+    def _drop(self, share: float, randoms: list[torch.Generator | None]) -> Layer:
         if not (self.bank.is_training and share):
             return keep
 
         def drop(x: Any) -> Any:
-            return dropout(x, share, random)
+            return dropout(x, share, randoms)
 
         return drop
 
 
+def _as_matrix(value: Tensor) -> Tensor:
+    """A vector as one row: of several stacked ones, each meets all tokens of its own part."""
+    return value if value.ndim == 2 else value[None]
+
+
 @dataclass(frozen=True)
 class _Multiplied:
-    """A frozen layer whose product with one input is known."""
+    """A frozen layer whose product with one input is known; parameters of adapters on it may be stacked."""
 
     layer: FrozenLinear
     x: Tensor
@@ -92,4 +123,7 @@ class _Multiplied:
         return self.product if x is self.x else self.layer(x)
 
     def norms(self, b: Tensor, a: Tensor) -> Tensor:
-        return self.layer.norms(b, a)
+        if b.ndim == 2:
+            return self.layer.norms(b, a)
+        # One after the other: each takes as much memory as the weight.
+        return torch.stack([self.layer.norms(*pair) for pair in zip(b, a, strict=True)])[:, None]

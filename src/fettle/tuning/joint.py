@@ -74,7 +74,7 @@ class Joint:
     def run(self) -> None:
         """Train to the end of the last run."""
         while self._members:
-            parts = together(self._members, self._max_tokens)
+            parts = together(sorted(self._members, key=_form), self._max_tokens)
             self._members = [member for part in parts for member in self._computed(part)]
 
     def _computed(self, part: Sequence[Member]) -> list[Member]:
@@ -102,6 +102,12 @@ class Joint:
         self._on_end(member, error)
         member.trainee.bank.remove(member.trainee.slot)
         return False
+
+
+def _form(member: Member) -> tuple[str, str, int]:
+    """Members of one form whose batches are equally long are neighbours, and computed at once."""
+    adapter = member.trainee.adapter
+    return adapter.kind, repr(adapter.config), filled(member.work.batch)
 
 
 def _answering(member: Member, answer: Loss | DoesNotFitError) -> Callable[[], None]:
@@ -150,7 +156,7 @@ def _scored(members: Sequence[Member], batch: Batch) -> list[Loss]:
     runs = [(member.trainee.slot, filled(member.work.batch)) for member in members]
     with model.arithmetic(), model.bank.route(runs):
         scores = token_scores(model.decoder, batch)
-    parts = zip(scores.nll.split(counts), scores.correct.split(counts), counts, strict=True)
+    parts = zip(torch.split(scores.nll, counts), torch.split(scores.correct, counts), counts, strict=True)
     return [Loss(nll.sum()[None], int(correct.sum()), count) for nll, correct, count in parts]
 
 

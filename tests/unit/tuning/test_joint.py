@@ -100,6 +100,26 @@ def test_every_run_is_what_it_would_be_alone(mixed):
     assert len({result.steps for result in results}) > 2
 
 
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"adapter": {"rank": 4, "dropout": 0.2}},
+        {"adapter": {"rank": 4, "dora": True}},
+        {"method": "adapter"},
+    ],
+    ids=["lora", "dora", "bottleneck"],
+)
+def test_runs_of_one_form_that_are_computed_at_once_are_what_they_would_be_alone(about, plan):
+    rates = (5e-4, 1e-3, 2e-3)
+    expected, plans = [
+        [plan(f"{name}{rate}", learning_rate=rate, epochs=1, **about) for rate in rates] for name in ("alone", "joint")
+    ]
+    solo = [alone(one)[1] for one in expected]
+    _, events = in_step(plans)
+    for number in range(3):
+        assert_same_run(plans[number], events[number], expected[number], solo[number])
+
+
 def test_work_that_has_a_batch_of_its_own_gives_the_same_bits(plan):
     settings = {"max_tokens_per_batch": 128, "epochs": 1}
     expected, plans = [[plan(f"{name}{i}", seed=i, **settings) for i in range(2)] for name in ("alone", "joint")]
