@@ -23,6 +23,8 @@ NAMES = {
 #: One space, or a new line with its indentation: a model that likes blanks cannot go on with them for ever.
 WHITESPACE = r"(\n[ \t]{0,40}| )?"
 _MAX_COMPILED = 64
+#: The library follows references by recursion and ends the process where its stack ends, some thousand deep.
+MAX_REFERENCES, MAX_LINES, MAX_CHARACTERS = 500, 500, 16_000
 
 
 class GrammarState:
@@ -107,6 +109,7 @@ class Grammars:
             ) from error
 
     def _compile(self, grammar: Grammar) -> LLMatcher:
+        _check_size(grammar)
         limits = LLParserLimits(verbose_errors=False)
         try:
             matcher = LLMatcher(self._tokenizer, _source(grammar), log_level=0, limits=limits)
@@ -115,6 +118,17 @@ class Grammars:
         if matcher.is_error():
             raise _fault(grammar, matcher.get_error())
         return matcher
+
+
+def _check_size(grammar: Grammar) -> None:
+    """Refuse what is too long a way from rule to rule; of a tool's schema each has a line of its own."""
+    lines = grammar.text.splitlines()
+    counts = {"references": max((line.count('"$ref"') for line in lines), default=0)}
+    most = {"references": MAX_REFERENCES, "lines": MAX_LINES, "characters": MAX_CHARACTERS}
+    if grammar.kind == "grammar":
+        counts |= {"lines": len(lines), "characters": len(grammar.text)}
+    if large := [f"{count} {what}; the limit is {most[what]}" for what, count in counts.items() if count > most[what]]:
+        raise _fault(grammar, f"it is too large: {', '.join(large)}")
 
 
 def _source(grammar: Grammar) -> str:

@@ -194,8 +194,10 @@ def test_log_probabilities_are_among_what_the_grammar_allows(engine, plain):
         (regex("a(?=b)"), "(?s)look-ahead"),
         (Grammar(kind="grammar", text='start: "a" b'), 'unknown name: "b"'),
         (Grammar(kind="grammar", text='root ::= "a" b'), "Rule 'b' not found"),
+        (json_of({"allOf": [{"$ref": "#/$defs/a"}] * 501}), "too large: 501 references; the limit is 500"),
+        (Grammar(kind="grammar", text="\n" * 20_000), "too large: 20000 lines; .* 20000 characters; the limit"),
     ],
-    ids=lambda value: value.text if isinstance(value, Grammar) else "",
+    ids=lambda value: value.text[:40] if isinstance(value, Grammar) else "",
 )
 def test_a_grammar_with_a_fault_is_refused_before_anything_runs(engine, grammar, words):
     with pytest.raises(InvalidInput, match=words):

@@ -112,7 +112,8 @@ class Structured(Record):
 
 def json_grammar(schema: dict[str, Any] | str) -> Grammar:
     """The grammar of a JSON schema."""
-    return Grammar(kind="json", text=schema if isinstance(schema, str) else json.dumps(schema))
+    # A text is written anew: the same schema is compiled once, however it is spelled.
+    return Grammar(kind="json", text=json.dumps(json.loads(schema) if isinstance(schema, str) else schema))
 
 
 def _list(choices: tuple[str, ...] | None) -> str | None:
