@@ -97,7 +97,17 @@ def test_wrong_words_are_told(model, rows):
         fettle.tune(rows, name="never", base="tiny", rank=0)
 
 
+def test_a_sweep_keeps_the_run_that_was_best(rows):
+    jobs = set()
+    result = fettle.sweep(
+        rows, name="swept", base="tiny", grid={"rank": [2, 4]}, epochs=1, on_event=lambda job, _: jobs.add(job.id)
+    )
+    assert {run.job for run in result.runs} == jobs
+    assert result.best == min(result.runs, key=lambda run: run.loss).job
+    assert fettle.load("swept").name == result.model == "swept:1"
+
+
 def test_names_that_are_not_there_are_attribute_errors():
     with pytest.raises(AttributeError, match="trane"):
         _ = fettle.trane
-    assert {"tune", "load", "Model", "Engine"} <= set(dir(fettle))
+    assert {"tune", "sweep", "load", "Model", "Engine"} <= set(dir(fettle))
