@@ -67,8 +67,6 @@ def run_over(material: Material, learner: Learner, settings: Hyperparameters, pl
     batch_size = settings.rows_per_step(num_rows)
     if settings.batch_size == "auto":
         emit(MessageEvent(text=f"a step takes {batch_size} of the {num_rows:,} rows", code="batch_size"))
-    learner = trainee.learner(settings)
-    check_trained(learner, trainee.decoder)
     return Run(
         learner=learner,
         rows=material.train,
