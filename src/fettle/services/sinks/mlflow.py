@@ -1,6 +1,5 @@
 """MLflow: a run per job in the experiment "Fettle", on the server of MLFLOW_TRACKING_URI or in a local database."""
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,8 +36,9 @@ class MLflow:
 def open_mlflow(job: TuningJob, home: Path) -> Sink:
     """The job's run; the one that it has already, if it goes on after an interruption."""
     from mlflow import MlflowClient
+    from mlflow.tracking import is_tracking_uri_set
 
-    client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}")
+    client = MlflowClient(None if is_tracking_uri_set() else f"sqlite:///{home / 'mlflow.db'}")
     found = client.get_experiment_by_name(EXPERIMENT)
     experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT)
     return MLflow(client, _run_of(client, experiment, job))
