@@ -13,6 +13,8 @@ from fettle.api.backend import Backend, Platform
 from fettle.api.errors import add_error_handlers
 from fettle.api.metrics import Meters
 from fettle.api.middleware import Envelope
+from fettle.api.openai.batch_lines import BatchLines
+from fettle.services.batch_runner import BatchRunner
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_UPLOAD_BYTES = 512 * 1024 * 1024
@@ -41,7 +43,9 @@ def create_app(
     meters = Meters()
     # No pages of documentation: they load their scripts from elsewhere. The document itself is at /openapi.json.
     app = FastAPI(title="Fettle", version=version("fettle-ai"), lifespan=_lifespan, docs_url=None, redoc_url=None)
-    app.state.backend, app.state.preload = Backend(platform, meters, max_running), preload
+    backend = Backend(platform, meters, max_running)
+    app.state.backend, app.state.preload = backend, preload
+    app.state.batch_runner = BatchRunner(platform.batches, BatchLines(backend))
     app.state.max_body_bytes, app.state.max_upload_bytes = max_body_bytes, max_upload_bytes
     app.add_middleware(Envelope, meters=meters)
     add_error_handlers(app)
@@ -56,7 +60,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     platform = app.state.backend.platform
     await platform.engines.start(app.state.preload)
     await asyncio.to_thread(platform.supervisor.start)
+    app.state.batch_runner.start()
     try:
         yield
     finally:
+        await app.state.batch_runner.stop()
         await asyncio.gather(platform.engines.stop(), asyncio.to_thread(platform.supervisor.stop))

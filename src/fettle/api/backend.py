@@ -9,9 +9,11 @@ from fastapi import Request
 
 from fettle.api.metrics import Meters, measured
 from fettle.errors import TooManyRequests, Unavailable
+from fettle.services.batches import Batches
 from fettle.services.files import Files
 from fettle.services.supervisor import Supervisor
 from fettle.services.tuning_jobs import TuningJobs
+from fettle.services.uploads import Uploads
 from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.generation import GenerateChunk, GenerateRequest
 from fettle.types.resources import BaseModelEntry, CustomModel, TuningJob
@@ -99,6 +101,14 @@ class Platform(Protocol):
     @property
     def files(self) -> Files:
         """What was uploaded."""
+
+    @property
+    def uploads(self) -> Uploads:
+        """What is uploaded in parts."""
+
+    @property
+    def batches(self) -> Batches:
+        """What is to be answered within a day."""
 
     @property
     def tuning_jobs(self) -> TuningJobs:

@@ -15,7 +15,6 @@ from fettle.errors import InvalidInput
 
 FILE_FIELD = "file"
 MAX_FIELDS_BYTES = 64 * 1024
-_EXPECTED = "Send multipart/form-data with the parts `purpose` and `file`."
 
 
 class Form:
@@ -26,11 +25,11 @@ class Form:
         filename: what the client calls the file; None when there was none.
     """
 
-    def __init__(self, boundary: bytes, file: BinaryIO) -> None:
-        """A form whose parts are told apart by `boundary`; the content of the file goes into `file`."""
+    def __init__(self, boundary: bytes, file: BinaryIO, file_field: str) -> None:
+        """A form whose parts are told apart by `boundary`; what is in its part `file_field` goes into `file`."""
         self.fields: dict[str, str] = {}
         self.filename: str | None = None
-        self._file, self._num_bytes, self._is_whole = file, 0, False
+        self._file, self._file_field, self._num_bytes, self._is_whole = file, file_field, 0, False
         self._header: tuple[bytes, bytes] = b"", b""
         self._disposition, self._name, self._content = b"", "", b""
         self._parser = MultipartParser(
@@ -56,7 +55,7 @@ class Form:
         try:
             self._parser.write(part)
         except FormParserError as error:
-            raise InvalidInput(f"the form cannot be read: {error}", hint=_EXPECTED) from error
+            raise InvalidInput(f"the form cannot be read: {error}", hint=_expected(self._file_field)) from error
 
     def check_is_whole(self) -> None:
         """See that nothing is missing.
@@ -65,13 +64,13 @@ class Form:
             InvalidInput: the form ended too early, or has no file.
         """
         if not self._is_whole:
-            raise InvalidInput("the form ended before its end", hint=_EXPECTED)
+            raise InvalidInput("the form ended before its end", hint=_expected(self._file_field))
         if self.filename is None:
-            raise InvalidInput("the form has no file", hint=_EXPECTED, param=FILE_FIELD)
+            raise InvalidInput("the form has no file", hint=_expected(self._file_field), param=self._file_field)
 
     @property
     def _is_file(self) -> bool:
-        return self._name == FILE_FIELD
+        return self._name == self._file_field
 
     def _begin(self) -> None:
         self._disposition, self._name, self._content = b"", "", b""
@@ -92,9 +91,9 @@ class Form:
         _, options = parse_options_header(self._disposition.decode("latin-1"))
         self._name = options.get(b"name", b"").decode(errors="replace")
         if self._is_file and self.filename is not None:
-            raise InvalidInput("the form has two files; one was expected", param=FILE_FIELD)
+            raise InvalidInput("the form has two files; one was expected", param=self._file_field)
         if self._is_file:
-            self.filename = options.get(b"filename", b"").decode(errors="replace") or FILE_FIELD
+            self.filename = options.get(b"filename", b"").decode(errors="replace") or self._file_field
 
     def _read(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
@@ -102,7 +101,9 @@ class Form:
             return
         self._num_bytes += end - start
         if self._num_bytes > MAX_FIELDS_BYTES:
-            raise InvalidInput(f"the form's fields hold more than {MAX_FIELDS_BYTES} bytes", hint=_EXPECTED)
+            raise InvalidInput(
+                f"the form's fields hold more than {MAX_FIELDS_BYTES} bytes", hint=_expected(self._file_field)
+            )
         self._content += data[start:end]
 
     def _end(self) -> None:
@@ -113,8 +114,8 @@ class Form:
         self._is_whole = True
 
 
-async def read_form(request: Request, path: Path, max_bytes: int) -> Form:
-    """The form in a request, its file written to `path`.
+async def read_form(request: Request, path: Path, max_bytes: int, file_field: str = FILE_FIELD) -> Form:
+    """The form in a request, its file (the part `file_field`) written to `path`.
 
     Raises:
         TooLarge: it is longer than `max_bytes`; the rest is not read.
@@ -123,26 +124,25 @@ async def read_form(request: Request, path: Path, max_bytes: int) -> Form:
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary", b"")
     if kind != b"multipart/form-data" or not boundary:
-        raise InvalidInput(f"the body is {kind.decode() or 'of no type'}, not a form", hint=_EXPECTED)
+        raise InvalidInput(f"the body is {kind.decode() or 'of no type'}, not a form", hint=_expected(file_field))
     file = await asyncio.to_thread(path.open, "wb")
     try:
-        form = await _read_into(file, boundary, request, max_bytes)
+        form = _begun(lambda: Form(boundary, file, file_field), file_field)
+        async for part in parts_of(request, max_bytes, "Split the file, or compress it with gzip or zstd."):
+            # In a thread: a slow disk must not hold up the answers of others.
+            await asyncio.to_thread(form.feed, part)
     finally:
         await asyncio.to_thread(file.close)
     form.check_is_whole()
     return form
 
 
-async def _read_into(file: BinaryIO, boundary: bytes, request: Request, max_bytes: int) -> Form:
-    form = _begun(lambda: Form(boundary, file))
-    async for part in parts_of(request, max_bytes, "Split the file, or compress it with gzip or zstd."):
-        # In a thread: a slow disk must not hold up the answers of others.
-        await asyncio.to_thread(form.feed, part)
-    return form
+def _expected(file_field: str) -> str:
+    return f"Send multipart/form-data with the file in the part `{file_field}`."
 
 
-def _begun(begin: Callable[[], Form]) -> Form:
+def _begun(begin: Callable[[], Form], file_field: str) -> Form:
     try:
         return begin()
     except FormParserError as error:
-        raise InvalidInput(f"the form cannot be read: {error}", hint=_EXPECTED) from error
+        raise InvalidInput(f"the form cannot be read: {error}", hint=_expected(file_field)) from error

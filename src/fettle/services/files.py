@@ -37,6 +37,18 @@ class Files:
         Raises:
             StorageFailed: the disk is full; nothing is recorded.
         """
+        with self.kept(draft, filename, purpose) as (records, file):
+            if job_id:
+                records.update(records.get(TuningJob, job_id), results_file=file.id)
+        return file
+
+    @contextmanager
+    def kept(self, draft: Path, filename: str, purpose: FilePurpose) -> Iterator[tuple[Records, StoredFile]]:
+        """Keep what was written at `draft`, with whatever else the block records; all of it or nothing.
+
+        Raises:
+            StorageFailed: the disk is full; nothing is recorded.
+        """
         with self._artifacts.staged({CONTENT: draft}, is_linked=True) as staged, self._repository.write() as records:
             artifact = self._artifacts.place(staged, records)
             file = records.insert(
@@ -49,10 +61,8 @@ class Files:
                     created_at=now(),
                 )
             )
-            if job_id:
-                records.update(records.get(TuningJob, job_id), results_file=file.id)
+            yield records, file
         self._events.append(file.id, "created", filename=filename, purpose=purpose)
-        return file
 
     def page(
         self,

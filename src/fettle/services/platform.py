@@ -5,6 +5,7 @@ from typing import Self
 from fettle.registry.base_models import BaseModels as BaseModelRegistry
 from fettle.registry.custom_models import CustomModels as CustomModelRegistry
 from fettle.services.base_models import BaseModels
+from fettle.services.batches import Batches
 from fettle.services.custom_models import CustomModels
 from fettle.services.engines import Engines
 from fettle.services.evaluations import Evaluations
@@ -12,6 +13,7 @@ from fettle.services.files import Files
 from fettle.services.supervisor import Supervisor
 from fettle.services.sweeps import Sweeps
 from fettle.services.tuning_jobs import TuningJobs
+from fettle.services.uploads import Uploads
 from fettle.settings import Settings
 from fettle.store.artifacts import ArtifactStore
 from fettle.store.database import Database
@@ -54,6 +56,8 @@ class Platform:
         artifacts = ArtifactStore(home / "artifacts", repository)
         bases, customs = BaseModelRegistry(repository), CustomModelRegistry(repository, artifacts)
         self.files = Files(repository, artifacts, self.events)
+        self.uploads = Uploads(repository, self.files, home / "uploads")
+        self.batches = Batches(repository, self.files, self.events, home / "batches")
         self.base_models = BaseModels(bases, customs, self.events, home)
         self.custom_models = CustomModels(customs, bases, repository, self.events, home)
         parts = repository, artifacts, self.events, bases, self.custom_models, self.files, settings
@@ -62,7 +66,8 @@ class Platform:
         self.evaluations = Evaluations(self.base_models, self.custom_models, settings, workers.evaluate)
         self.engines = Engines(self.base_models, self.custom_models, settings, workers.engine)
         self.tuning_jobs.recover()
-        artifacts.sweep()
+        for kept in (artifacts, self.uploads, self.batches):
+            kept.sweep()
 
     def __enter__(self) -> Self:
         """The platform itself."""

@@ -16,7 +16,7 @@ from fettle.store import tables
 from fettle.store.database import Database
 from fettle.types.lifecycle import check_move
 from fettle.types.record import Record
-from fettle.types.resources import BaseModelEntry, CustomModel, StoredFile, TuningJob
+from fettle.types.resources import BaseModelEntry, Batch, CustomModel, StoredFile, TuningJob, Upload
 
 R = TypeVar("R", bound=Record)
 
@@ -45,6 +45,8 @@ STORED: dict[type[Record], Stored] = {
     CustomModel: Stored(tables.custom_models, "id", "custom model", "model"),
     Artifact: Stored(tables.artifacts, "hash", "artifact"),
     StoredFile: Stored(tables.files, "id", "file"),
+    Upload: Stored(tables.uploads, "id", "upload", "upload"),
+    Batch: Stored(tables.batches, "id", "batch", "batch"),
 }
 
 

@@ -89,6 +89,24 @@ files = Table(
     _body(),
 )
 
+uploads = Table(
+    "uploads",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("state", String, nullable=False, index=True),
+    Column("created_at", Moment, nullable=False),
+    _body(),
+)
+
+batches = Table(
+    "batches",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("state", String, nullable=False, index=True),
+    Column("created_at", Moment, nullable=False),
+    _body(),
+)
+
 events = Table(
     "events",
     METADATA,

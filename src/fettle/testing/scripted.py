@@ -9,7 +9,7 @@ from fettle.errors import unknown
 from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.generation import FinishReason, GenerateChunk, GenerateRequest, TokenLogprob
 from fettle.types.ids import new_id, now
-from fettle.types.resources import BaseModelEntry, CustomModel
+from fettle.types.resources import BaseModelEntry, Batch, CustomModel
 
 LOGPROB = -0.5
 
@@ -167,6 +167,14 @@ class IdleSupervisor:
         """Nothing ends."""
 
 
+class IdleBatches:
+    """Batches, of which there are none."""
+
+    def unfinished(self) -> list[Batch]:
+        """No work."""
+        return []
+
+
 class ScriptedPlatform:
     """A base model 'base', a custom model 'tickets' in two versions, and one whose name has a slash."""
 
@@ -177,7 +185,7 @@ class ScriptedPlatform:
         self.custom_models = Listed({model.full_name: model for model in customs})
         names = ("base", "org/base", "tickets", *(model.full_name for model in customs))
         self.engines = ScriptedEngines(dict.fromkeys(names, script))
-        self.supervisor = IdleSupervisor()
+        self.supervisor, self.batches = IdleSupervisor(), IdleBatches()
 
 
 def base_model(name: str) -> BaseModelEntry:

@@ -12,6 +12,22 @@ MOVES: dict[str, dict[str, tuple[str, ...]]] = {
         "cancelled": ("running", "queued"),
         "succeeded": (),
     },
+    "upload": {
+        "pending": ("completed", "cancelled", "expired"),
+        "completed": (),
+        "cancelled": (),
+        "expired": (),
+    },
+    "batch": {
+        "validating": ("in_progress", "failed", "cancelling"),
+        "in_progress": ("finalizing", "expired", "cancelling"),
+        "finalizing": ("completed",),
+        "cancelling": ("cancelled",),
+        "completed": (),
+        "failed": (),
+        "expired": (),
+        "cancelled": (),
+    },
     "model": {
         "creating": ("active", "failed", "deleted"),
         "active": ("deleted",),

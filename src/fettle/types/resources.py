@@ -1,4 +1,4 @@
-"""The nouns that are stored: base models, files, jobs, custom models."""
+"""The nouns that are stored: base models, files, uploads, jobs, batches, custom models."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -11,7 +11,13 @@ from fettle.types.tuning import TuningResult, TuningSpec
 JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 ModelState = Literal["creating", "active", "failed", "deleted"]
 PromptFormat = Literal["chat", "prompt"]
-FilePurpose = Literal["fine-tune", "fine-tune-results"]
+UploadState = Literal["pending", "completed", "cancelled", "expired"]
+BatchState = Literal[
+    "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"
+]
+GivenPurpose = Literal["fine-tune", "batch"]
+"""What files are for that clients bring."""
+FilePurpose = Literal[GivenPurpose, "fine-tune-results", "batch_output"]
 
 
 class BaseModelEntry(Record):
@@ -37,6 +43,48 @@ class StoredFile(Record):
     artifact: str = Field(description="content hash of the folder in the artifact store")
     size_bytes: int
     created_at: datetime
+
+
+class Upload(Record):
+    """A file that comes in parts; it is a file once it is completed."""
+
+    id: str
+    state: UploadState = "pending"
+    filename: str = Field(min_length=1, max_length=255)
+    purpose: GivenPurpose
+    size_bytes: int = Field(description="of the whole file, as promised")
+    file: str | None = Field(default=None, description="id of the file that was made of it")
+    created_at: datetime
+    expires_at: datetime
+
+
+class BatchFault(Record):
+    """Why a batch cannot be run."""
+
+    code: str
+    message: str
+    line: int | None = Field(default=None, description="of the input file, from 1; None: the file as a whole")
+    param: str | None = None
+
+
+class Batch(Record):
+    """Many requests in one file, answered when there is room for them."""
+
+    id: str
+    state: BatchState = "validating"
+    endpoint: str
+    input_file: str = Field(description="id of the file with the requests")
+    metadata: dict[str, str] = Field(default_factory=dict, description="the client's own labels")
+    model: str | None = Field(default=None, description="the model that all requests name; None: several, or not known")
+    num_requests: int = 0
+    num_completed: int = 0
+    num_failed: int = 0
+    faults: tuple[BatchFault, ...] = ()
+    output_file: str | None = Field(default=None, description="id of the file with the answers")
+    error_file: str | None = Field(default=None, description="id of the file with what could not be answered")
+    created_at: datetime
+    expires_at: datetime
+    moved_at: dict[BatchState, datetime] = Field(default_factory=dict, description="when it came into each state")
 
 
 class Order(Record):

@@ -9,7 +9,7 @@ from fettle.store.database import Database
 from fettle.store.repository import Repository
 from fettle.types.ids import now
 from fettle.types.lifecycle import MOVES
-from fettle.types.resources import TuningJob
+from fettle.types.resources import Batch, TuningJob
 from fettle.types.tuning import TuningSpec
 
 
@@ -81,6 +81,19 @@ def test_states_move_only_as_the_lifecycle_says(repository: Repository, old: str
     with pytest.raises(Conflict, match=old):
         repository.move(TuningJob, job.id, new)
     assert repository.get(TuningJob, job.id).state == old
+
+
+@pytest.mark.parametrize("old", MOVES["batch"])
+@pytest.mark.parametrize("new", MOVES["batch"])
+def test_batches_move_only_as_the_lifecycle_says(repository: Repository, old: str, new: str) -> None:
+    moment = now()
+    fields = {"state": old, "endpoint": "/v1/completions", "input_file": "file_1"}
+    repository.insert(Batch.checked({"id": "batch_1", "created_at": moment, "expires_at": moment, **fields}))
+    if new in MOVES["batch"][old]:
+        assert repository.move(Batch, "batch_1", new).state == new
+        return
+    with pytest.raises(Conflict, match=old):
+        repository.move(Batch, "batch_1", new)
 
 
 def test_of_many_who_move_a_state_at_once_one_wins(repository: Repository) -> None:

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from fettle.api.openai import chat, completions, embeddings, files, fine_tuning, models
+from fettle.api.openai import batches, chat, completions, embeddings, files, fine_tuning, models, uploads
 
 router = APIRouter()
-for part in (models, chat, completions, embeddings, files, fine_tuning):
+for part in (models, chat, completions, embeddings, files, uploads, fine_tuning, batches):
     router.include_router(part.router)

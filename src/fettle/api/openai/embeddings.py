@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import BeforeValidator, Field
 from starlette.responses import Response
 
-from fettle.api.backend import backend_of
+from fettle.api.backend import Backend, backend_of
 from fettle.api.middleware import body_of
 from fettle.api.openai.shapes import Ignored, parsed, schema
 from fettle.api.streaming import encode, json_response, until_gone
@@ -61,10 +61,14 @@ class EmbeddingRequest(Record):
 async def create(request: Request) -> Response:
     """Make a vector of length 1 of each text."""
     asked = parsed(EmbeddingRequest, await body_of(request))
-    work = backend_of(request).encode(encode_request(asked.model, asked.input, "embed"))
-    encoded = await until_gone(request.receive, work)
+    return json_response(await until_gone(request.receive, embedding_body(asked, backend_of(request))))
+
+
+async def embedding_body(asked: EmbeddingRequest, backend: Backend) -> bytes:
+    """The whole answer."""
+    encoded = await backend.encode(encode_request(asked.model, asked.input, "embed"))
     _check_dimensions(asked, encoded)
-    return json_response(encode(_body(asked, encoded)))
+    return encode(_body(asked, encoded))
 
 
 def numbers(values: bytes) -> list[float]:

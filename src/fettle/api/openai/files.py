@@ -1,7 +1,7 @@
 """/v1/files: upload, list, read and delete files."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse
@@ -12,9 +12,10 @@ from fettle.api.openai.ids import own, shown
 from fettle.api.openai.pages import page
 from fettle.errors import InvalidInput
 from fettle.services.files import Files
-from fettle.types.resources import FilePurpose, StoredFile
+from fettle.types.resources import FilePurpose, GivenPurpose, StoredFile
 
 router = APIRouter(prefix="/v1/files", tags=["OpenAI"])
+PURPOSES = get_args(GivenPurpose)
 UPLOAD: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -24,7 +25,7 @@ UPLOAD: dict[str, Any] = {
                     "type": "object",
                     "required": ["purpose", FILE_FIELD],
                     "properties": {
-                        "purpose": {"type": "string", "enum": ["fine-tune"]},
+                        "purpose": {"type": "string", "enum": list(PURPOSES)},
                         FILE_FIELD: {"type": "string", "format": "binary"},
                     },
                 }
@@ -36,12 +37,12 @@ UPLOAD: dict[str, Any] = {
 
 @router.post("", openapi_extra=UPLOAD)
 async def upload(request: Request) -> dict[str, Any]:
-    """Keep a file of examples."""
+    """Keep a file of examples, or of a batch's requests."""
     with _files(request).draft() as path:
         form = await read_form(request, path, request.app.state.max_upload_bytes)
-        _check(form)
+        purpose = _purpose(form)
         assert form.filename is not None, "a whole form has one"
-        return told(await asyncio.to_thread(_files(request).keep, path, form.filename[-255:], "fine-tune"))
+        return told(await asyncio.to_thread(_files(request).keep, path, form.filename[-255:], purpose))
 
 
 @router.get("")
@@ -95,12 +96,16 @@ def told(file: StoredFile) -> dict[str, Any]:
     }
 
 
-def _check(form: Form) -> None:
+def _purpose(form: Form) -> GivenPurpose:
     faults = [f"unknown field {name!r}" for name in form.fields.keys() - {"purpose"}]
-    if form.fields.get("purpose") != "fine-tune":
-        faults.append(f"'purpose' is {form.fields.get('purpose')!r}: 'fine-tune' was expected")
+    purpose = next((one for one in PURPOSES if one == form.fields.get("purpose")), None)
+    if purpose is None:
+        told = " or ".join(repr(one) for one in PURPOSES)
+        faults.append(f"'purpose' is {form.fields.get('purpose')!r}: {told} was expected")
     if faults:
         raise InvalidInput("\n".join(sorted(faults)), hint="Leave out what is not known here.", param="purpose")
+    assert purpose is not None, "else there was a fault"
+    return cast("GivenPurpose", purpose)
 
 
 def _files(request: Request) -> Files:

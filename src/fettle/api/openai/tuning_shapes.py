@@ -1,9 +1,9 @@
 """What OpenAI's clients send to tune a model; its method may also be one of ours, with all our settings."""
 
 import re
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from fettle.types.record import Record
 from fettle.types.tuning import TuningSpec
@@ -14,6 +14,15 @@ OWN_METHODS = {"supervised": "lora"}
 OWN_NAMES = {"n_epochs": "epochs", "beta": "preference.beta"}
 AUTO = "auto"
 MAX_LABELS = 16
+
+
+def _short(labels: dict[str, str]) -> dict[str, str]:
+    if len(labels) > MAX_LABELS or any(len(name) > 64 or len(text) > 512 for name, text in labels.items()):
+        raise ValueError(f"at most {MAX_LABELS} labels of 64 characters, each with a text of 512 at most")
+    return labels
+
+
+Labels = Annotated[dict[str, str], AfterValidator(_short)]
 
 
 class MethodSettings(Record):
@@ -53,7 +62,7 @@ class JobRequest(Record):
     seed: int | None = None
     method: Method | None = None
     hyperparameters: dict[str, Any] | None = Field(default=None, description="the older form of method `supervised`")
-    metadata: dict[str, str] | None = None
+    metadata: Labels | None = None
     integrations: Any = None
 
     @field_validator("integrations")
@@ -61,14 +70,6 @@ class JobRequest(Record):
     def _are_none(cls, value: Any) -> Any:
         if value:
             raise ValueError("this server reports to no other; leave it out")
-        return value
-
-    @field_validator("metadata")
-    @classmethod
-    def _are_short(cls, value: dict[str, str] | None) -> dict[str, str] | None:
-        pairs = (value or {}).items()
-        if len(pairs) > MAX_LABELS or any(len(name) > 64 or len(text) > 512 for name, text in pairs):
-            raise ValueError(f"at most {MAX_LABELS} labels of 64 characters, each with a text of 512 at most")
         return value
 
     @model_validator(mode="after")
