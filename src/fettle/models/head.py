@@ -47,7 +47,8 @@ def save_head(head: Head, folder: Path) -> None:
     """Write a head with its labels; its weights have the names that `transformers` gives them."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {_WEIGHT: head.classifier.weight, _BIAS: head.classifier.bias}
-    about = {"format": "pt", "labels": json.dumps(head.labels)}
+    # The one fact: of several, safetensors writes one or the other first, and equal heads shall be equal files.
+    about = {"labels": json.dumps(head.labels)}
     save_file({name: value.detach().contiguous() for name, value in weights.items()}, folder / HEAD_FILE, about)
 
 

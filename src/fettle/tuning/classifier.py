@@ -51,7 +51,8 @@ class Classifier:
         """
         self.encoder, self.compute_dtype, self.bank = load_encoder(base), dtype, AdapterBank()
         self.head = Head.fresh(self.encoder.config.hidden_size, labels, settings.seed)
-        self.slot, self.adapter = BASE, self._adapter(method, config, settings)
+        self.adapter = self._adapter(method, config, settings)
+        self.slot = self.bank.add(self.adapter) if self.adapter else BASE
         self._weights = {} if self.adapter or method.is_head_only else self._chosen_weights(settings)
 
     @property
@@ -123,9 +124,7 @@ class Classifier:
         layers = settings.layers_in(settings.epochs - 1, self.encoder.config.num_layers)
         targets = config.model_dump()["target_modules"]
         sites = choose(inject(self.encoder, self.bank), targets, lambda number: number in layers)
-        adapter = fresh(method.kind, config, sites, seed=settings.seed)
-        self.slot = self.bank.add(adapter)
-        return adapter
+        return fresh(method.kind, config, sites, seed=settings.seed)
 
     def _chosen_weights(self, settings: Hyperparameters) -> dict[str, Tensor]:
         """Those of the layers in range, and with all layers from the first epoch on the embeddings too."""

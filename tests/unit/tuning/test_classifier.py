@@ -77,6 +77,7 @@ def test_every_method_learns_and_its_files_compute_what_was_validated(method, pl
     accuracies = [event.validation.choice_accuracy for event in events if isinstance(event, EvaluationEvent)]
     assert result.validation.choice_accuracy == result.validation.token_accuracy == accuracies[-1]
     assert max(accuracies) > 0.8
+    assert "no_gradient" not in {event.code for event in events if isinstance(event, MessageEvent)}
     labels, material = load_texts(made, lambda _: None)
     assert labels == tuple(sorted(WORDS))
     assert json.loads((Path(made.output_path) / "fettle.json").read_text()) == {
@@ -104,6 +105,22 @@ def test_only_what_the_method_names_is_trained(base):
     assert trained["full"] == weights
     assert trained["last-layers"] == {name for name in weights if name.startswith("encoder.layer.2.")}
     assert len(trained["lora"]) == 3 * 6 * 2
+
+
+@pytest.mark.parametrize("method", ["lora", "last-layers", "full"])
+def test_the_loss_has_gradients_in_all_that_is_trained(method, plan, base):
+    made, chosen = plan(method), CLASSIFIERS[method]
+    labels, material = load_texts(made, lambda _: None)
+    settings = chosen.completed(made.spec.hyperparameters)
+    model = Classifier(base, chosen, chosen.adapter_config({}), settings, labels, torch.float32)
+    for name, value in model.body.items():
+        if name.endswith(".b"):  # LoRA's outer matrices begin with zeros, behind which nothing else has gradients
+            value.data += 0.1
+    model.loss(material.train.pack(range(len(material.train)))).terms.sum().backward()
+    silent = {name for name, value in model.parameters.items() if value.grad is None or not value.grad.any()}
+    # Only the first sort of text and some positions are ever used, but each of these tables is one parameter; and a
+    # constant that is added to all keys changes no attention.
+    assert {name for name in silent if not name.endswith("key.bias")} == set()
 
 
 def test_layers_are_unfrozen_from_the_top_with_every_epoch(base):
