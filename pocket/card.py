@@ -4,7 +4,6 @@ import argparse
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,7 +14,7 @@ from fettle.models.tokenizer import Tokenizer
 from fettle.serving import Engine
 from fettle.tuning.objectives.next_token import next_token
 from fettle.types.generation import GenerateRequest, Message, SamplingParams
-from pocket.train import CONFIG, rows_of
+from pocket.train import CONFIG, ROWS_PER_STEP, rows_of
 
 QUESTIONS = (
     "Repeat after me: the blue heron left at 7:45",
@@ -25,8 +24,8 @@ QUESTIONS = (
     "Marlow keeps his boat in Whitby. His sister lives in Leeds.\n\nWhere does Marlow keep his boat?",
     "What is the capital of France?",
 )
-#: The first training, whose weights the second begins from.
-EARLIER: dict[str, Any] = {"commit": "4b6de05", "earlier_steps": 3000, "earlier_tokens": 28_518_884}
+#: Tokens of the first training, and steps of the second.
+FIRST_TOKENS, SECOND_STEPS = 28_518_884, 2700
 CARD = """---
 license: apache-2.0
 language: en
@@ -53,21 +52,29 @@ Expect the prose's language, and its time's prejudices.
 
 ## Training
 
-Two trainings, the second from the weights of the first, with new optimizers: {earlier_steps:,} steps on
-{earlier_tokens:,} tokens of the programs as they were in commit {commit}, then {steps:,} steps on {later_tokens:,}
-tokens of those of today. Each with 96 rows a step on two CPU cores in bf16; Muon for the layers' matrices and AdamW for
-the rest, peak rate 0.004, warm-up, plateau, straight fall over the last 30 %. Tokens that were asked for less than ten
-times then got a random part of their own, so that tuning can tell them apart (`pocket/rare.py`). The recipe,
-deterministic from its seeds on one machine:
+Three trainings, each from the weights of the one before with new optimizers, of 96 rows a step on two CPU cores in
+bf16:
+
+| | steps | tokens | peak rate | rows |
+|---|---|---|---|---|
+| 1 | 3,000 | 28,518,884 | 0.004 | of the programs as they were in commit 4b6de05 |
+| 2 | 2,700 | {second:,} | 0.004 | of those of today |
+| 3 | {steps:,} | {later:,} | 0.0015 | the same, with more extraction and classification |
+
+Muon for the layers' matrices and AdamW for the rest; warm-up, plateau, straight fall over the last 30 %. Tokens that
+were asked for less than ten times then got a random part of their own, so that tuning can tell them apart
+(`pocket/rare.py`). The recipe, deterministic from its seeds on one machine:
 
 ```
-git checkout {commit}
-python -m pocket.mixture --out first --tokens 40000000 --seed 17 --corpus CORPUS
-python -m pocket.train --data first --out run-1 --steps {earlier_steps}
+git checkout 4b6de05
+python -m pocket.mixture --out data1 --tokens 40000000 --seed 17 --corpus CORPUS
+python -m pocket.train --data data1 --out run1 --steps 3000
 git checkout main
-python -m pocket.mixture --out second --tokens {asked} --seed 18 --corpus CORPUS
-python -m pocket.train --data second --out run-2 --steps {steps} --start run-1/model
-python -m pocket.card --model run-2/model --data second --run run-2
+python -m pocket.mixture --out data2 --tokens 36000000 --seed 18 --corpus CORPUS
+python -m pocket.train --data data2 --out run2 --steps 2700 --start run1/model
+python -m pocket.mixture --out data3 --tokens 6000000 --seed 19 --corpus CORPUS --weight extraction=70 classification=40
+python -m pocket.train --data data3 --out run3 --steps {steps} --start run2/model --before data2 --rate 0.0015
+python -m pocket.card --model run3/model --data data2 --run run3 --last data3
 ```
 
 ## Measured on held-out data
@@ -88,23 +95,21 @@ question's tokens are scored too.
 def main() -> None:
     """Measure and write `README.md` into the model folder."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("--model", "--data", "--run"):
+    for name in ("--model", "--data", "--run", "--last"):
         parser.add_argument(name, type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(2)
     steps = [e for e in map(json.loads, (args.run / "events.jsonl").read_text().splitlines()) if e["type"] == "step"]
     mixture = json.loads((args.data / "mixture.json").read_text())["train"]
     total_steps = steps[-1]["total_steps"]
-    later = int(rows_of(args.data, "train").lengths[: total_steps * 96].sum())
+    second, later = seen(args.data, SECOND_STEPS), seen(args.last, total_steps)
     card = CARD.format(
         parameters=load_decoder(args.model).config.num_parameters,
         vocab=CONFIG["vocab_size"],
         context=CONFIG["max_position_embeddings"],
-        # The programs stop with the row that reaches what was asked for.
-        asked=round(mixture["tokens"], -6),
-        tokens=EARLIER["earlier_tokens"] + later,
-        later_tokens=later,
-        **EARLIER,
+        tokens=FIRST_TOKENS + second + later,
+        second=second,
+        later=later,
         prose_share=mixture["themes"]["prose"]["tokens"] / mixture["tokens"],
         themes=", ".join(theme for theme in mixture["themes"] if theme != "prose"),
         steps=total_steps,
@@ -112,6 +117,11 @@ def main() -> None:
         samples=samples(args.model),
     )
     (args.model / "README.md").write_text(card, encoding="utf-8")
+
+
+def seen(data: Path, num_steps: int) -> int:
+    """Tokens of the rows that a training has taken."""
+    return int(rows_of(data, "train").lengths[: num_steps * ROWS_PER_STEP].sum())
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import argparse
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from pocket.prose import Passages, documents, novel_files, read_novel
-from pocket.tasks import any_row
+from pocket.tasks import WEIGHTS, any_row
+from pocket.tasks.rows import Row
 from pocket.tokenizer import ASSISTANT, CONTEXT_LENGTH, END, END_OF_TEXT, render, token_id
 
 PROSE_SHARE = 0.12
@@ -44,6 +45,7 @@ class Part:
     num_prose: int
     num_tasks: int
     held_out: bool = False
+    weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
 
 
 @dataclass
@@ -83,7 +85,8 @@ def build(part: Part) -> Documents:
     novels = [read_novel(file) for file in novel_files(part.corpus, held_out=part.held_out)]
     found = Documents()
     _add_prose(found, tokenizer, documents(novels, rng), part.num_prose)
-    _add_tasks(found, tokenizer, Passages(novels, rng), rng, part.num_tasks)
+    source = Passages(novels, rng)
+    _add_tasks(found, tokenizer, lambda: any_row(rng, source, part.weights), rng, part.num_tasks)
     order = list(range(len(found.tokens)))
     rng.shuffle(order)
     found.tokens = [found.tokens[index] for index in order]
@@ -102,12 +105,14 @@ def _add_prose(found: Documents, tokenizer: Tokenizer, texts: Iterator[str], num
             found.add("prose", ids, np.ones(len(ids), dtype=np.uint8))
 
 
-def _add_tasks(found: Documents, tokenizer: Tokenizer, source: Passages, rng: random.Random, num_tokens: int) -> None:
+def _add_tasks(
+    found: Documents, tokenizer: Tokenizer, draw: Callable[[], tuple[str, Row]], rng: random.Random, num_tokens: int
+) -> None:
     """Append task rows until they have `num_tokens` tokens; a row over the context is left out."""
     assistant, end = token_id(tokenizer, ASSISTANT), token_id(tokenizer, END)
     size = 0
     while size < num_tokens:
-        batch = [any_row(rng, source) for _ in range(BATCH_SIZE)]
+        batch = [draw() for _ in range(BATCH_SIZE)]
         for (theme, _), encoding in zip(batch, tokenizer.encode_batch([render(row) for _, row in batch]), strict=True):
             ids = encoding.ids
             if len(ids) > CONTEXT_LENGTH or size >= num_tokens:
@@ -137,11 +142,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--corpus", type=Path, default=Path("/tmp/corpus"))
     parser.add_argument("--tokenizer", type=Path, default=Path(__file__).parent / "tokenizer")
+    parser.add_argument("--weight", nargs="*", default=[], metavar="THEME=NUMBER", help="instead of a theme's own")
     args = parser.parse_args()
+    weights = WEIGHTS | {name: float(number) for name, _, number in (given.partition("=") for given in args.weight)}
     args.out.mkdir(parents=True, exist_ok=True)
 
     def part(seed: int, prose: float, tasks: float, *, held_out: bool = False) -> Part:
-        return Part(args.corpus, args.tokenizer, seed, int(prose), int(tasks), held_out)
+        return Part(args.corpus, args.tokenizer, seed, int(prose), int(tasks), held_out, weights)
 
     share = args.tokens / NUM_PROCESSES
     seeds = random.Random(args.seed).sample(range(2**40), NUM_PROCESSES + 2)

@@ -5,6 +5,8 @@ embeddings lie on one line (cosine 0.999), and no adapter could tell one from an
 each apart and leaves what was learned.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 
@@ -17,10 +19,12 @@ RARE = 10
 LENGTH = 1.5
 
 
-def rare_tokens(rows: EncodedRows, num_rows: int, vocab_size: int) -> torch.Tensor:
-    """The ids that the first rows ask for less than RARE times."""
-    end = int(rows.offsets[min(num_rows, len(rows))])
-    counts = np.bincount(rows.tokens[:end][rows.scored[:end] > 0], minlength=vocab_size)
+def rare_tokens(seen: Iterable[tuple[EncodedRows, int]], vocab_size: int) -> torch.Tensor:
+    """The ids that the first so many rows of some sets together ask for less than RARE times."""
+    counts = np.zeros(vocab_size, dtype=np.int64)
+    for rows, num_rows in seen:
+        end = int(rows.offsets[min(num_rows, len(rows))])
+        counts += np.bincount(rows.tokens[:end][rows.scored[:end] > 0], minlength=vocab_size)
     return torch.from_numpy(np.flatnonzero(counts < RARE))
 
 

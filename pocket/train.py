@@ -58,13 +58,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that pocket.mixture has written")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the model")
     parser.add_argument("--start", type=Path, help="model folder whose weights to begin from; default: random ones")
+    parser.add_argument("--before", type=Path, nargs="*", default=[], help="data folders that the start was trained on")
+    parser.add_argument("--rate", type=float, default=RATE, help="peak learning rate")
     parser.add_argument("--steps", type=int, required=True, help=f"optimizer steps of {ROWS_PER_STEP} rows")
     args = parser.parse_args()
     torch.set_num_threads(2)
     decoder = load_decoder(args.start).requires_grad_(True) if args.start else fresh_decoder()
-    train(decoder, args.data, args.out, args.steps)
-    rare = rare_tokens(rows_of(args.data, "train"), args.steps * ROWS_PER_STEP, decoder.config.vocab_size)
-    set_apart(decoder, rare, SEED)
+    train(decoder, args.data, args.out, args.steps, args.rate)
+    seen = [(rows_of(args.data, "train"), args.steps * ROWS_PER_STEP)]
+    seen += [(rows := rows_of(folder, "train"), len(rows)) for folder in args.before]
+    set_apart(decoder, rare_tokens(seen, decoder.config.vocab_size), SEED)
     write_model(decoder, args.out / "model")
 
 
@@ -80,18 +83,18 @@ def fresh_decoder() -> Decoder:
     return decoder
 
 
-def optimizers(decoder: Decoder) -> list[torch.optim.Optimizer]:
+def optimizers(decoder: Decoder, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the layers' matrices, AdamW for all else."""
     matrices = [p for p in decoder.model.layers.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
     rest = [p for p in decoder.parameters() if id(p) not in chosen]
     return [
-        torch.optim.Muon(matrices, lr=RATE, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=RATE, weight_decay=0.0, betas=(0.9, 0.95), fused=True),
+        torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=rate, weight_decay=0.0, betas=(0.9, 0.95), fused=True),
     ]
 
 
-def train(decoder: Decoder, data: Path, out: Path, steps: int) -> None:
+def train(decoder: Decoder, data: Path, out: Path, steps: int, rate: float) -> None:
     """Run the project's own loop over the mixture, in the order in which it was written."""
 
     def loss(batch: Batch) -> Loss:
@@ -109,7 +112,7 @@ def train(decoder: Decoder, data: Path, out: Path, steps: int) -> None:
     )
     plan = [list(range(step * ROWS_PER_STEP, (step + 1) * ROWS_PER_STEP)) for step in range(steps)]
     Run(
-        learner=Learner(dict(decoder.named_parameters()), loss, NextToken().counts, optimizers(decoder)),
+        learner=Learner(dict(decoder.named_parameters()), loss, NextToken().counts, optimizers(decoder, rate)),
         rows=rows_of(data, "train"),
         plan=lambda _: plan,
         validation=both(rows_of(data, "valid_prose"), rows_of(data, "valid_tasks")),

@@ -1,7 +1,7 @@
 """The tasks that the base model learns from: one file per theme, each a function that makes a random row."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pocket.prose import Passages
@@ -42,11 +42,10 @@ THEMES: dict[str, Theme] = {
 }
 """Every theme; weights are relative numbers of rows."""
 
-_NAMES = list(THEMES)
-_WEIGHTS = [theme.weight for theme in THEMES.values()]
+WEIGHTS = {name: theme.weight for name, theme in THEMES.items()}
 
 
-def any_row(rng: random.Random, source: Passages) -> tuple[str, Row]:
+def any_row(rng: random.Random, source: Passages, weights: Mapping[str, float] = WEIGHTS) -> tuple[str, Row]:
     """A row of a random theme, with the theme's name."""
-    name = rng.choices(_NAMES, _WEIGHTS)[0]
+    name = rng.choices(list(weights), list(weights.values()))[0]
     return name, THEMES[name].row(rng, source)

@@ -47,13 +47,13 @@ class PreferenceLoss(Record):
 class Hyperparameters(Record):
     """The knobs of training; None takes the method's own default."""
 
-    epochs: int = Field(default=3, ge=1, le=1000, description="passes over the training rows")
+    epochs: int = Field(default=4, ge=1, le=1000, description="passes over the training rows")
     learning_rate: float | None = Field(default=None, gt=0, le=10, description="peak step size; default by method")
     learning_rate_multiplier: float | None = Field(
         default=None, gt=0, le=1000, description="peak step size in multiples of the method's, not beside learning_rate"
     )
     batch_size: int | Literal["auto"] = Field(
-        default=16, description="rows per optimizer step, 1 to 4096; auto is 0.2 % of the rows, but 16 to 256"
+        default=8, description="rows per optimizer step, 1 to 4096; auto is 0.2 % of the rows, but 8 to 256"
     )
     schedule: Literal["linear", "cosine", "constant", "inverse_sqrt", "stable_then_decay"] = Field(
         default="linear", description="how the rate goes on after it has risen"
@@ -149,7 +149,7 @@ class Hyperparameters(Record):
 
     def rows_per_step(self, num_rows: int) -> int:
         """Rows of an optimizer step, when there are `num_rows` to train on."""
-        return min(max(math.ceil(num_rows / 500), 16), 256) if self.batch_size == "auto" else self.batch_size
+        return min(max(math.ceil(num_rows / 500), 8), 256) if self.batch_size == "auto" else self.batch_size
 
     def num_warmup_steps(self, total: int) -> float:
         """In how many of all steps the rate rises; part of a step, where a share is given."""

@@ -17,13 +17,21 @@ def test_tokens_that_are_asked_for_often_are_not_rare():
     tokens = np.array([1] * RARE + [2] * (RARE - 1) + [3] * RARE, dtype=np.int32)
     scored = np.array([1] * (2 * RARE - 1) + [0] * RARE, dtype=np.uint8)
     rows = EncodedRows.of_arrays(tokens, scored, np.array([len(tokens)]))
-    assert rare_tokens(rows, 1, 5).tolist() == [0, 2, 3, 4]
+    assert rare_tokens([(rows, 1)], 5).tolist() == [0, 2, 3, 4]
 
 
 def test_rows_that_were_not_seen_do_not_count():
     tokens = np.array([1] * RARE + [2] * RARE, dtype=np.int32)
     rows = EncodedRows.of_arrays(tokens, np.ones_like(tokens, dtype=np.uint8), np.array([RARE, RARE]))
-    assert rare_tokens(rows, 1, 3).tolist() == [0, 2]
+    assert rare_tokens([(rows, 1)], 3).tolist() == [0, 2]
+
+
+def test_what_was_asked_for_in_an_earlier_training_counts_too():
+    first, second = (
+        EncodedRows.of_arrays(np.array([token] * RARE, dtype=np.int32), np.ones(RARE, dtype=np.uint8), np.array([RARE]))
+        for token in (1, 2)
+    )
+    assert rare_tokens([(first, 1), (second, 1)], 3).tolist() == [0]
 
 
 def test_only_rare_tokens_change_and_they_part(tmp_path):

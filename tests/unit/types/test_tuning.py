@@ -47,7 +47,7 @@ def test_the_multiplier_is_of_the_methods_own_rate():
     assert Hyperparameters(learning_rate=0.1).peak_rate(0.004) == 0.1
 
 
-@pytest.mark.parametrize(("num_rows", "chosen"), [(1, 16), (8000, 16), (8001, 17), (50_000, 100), (10**6, 256)])
+@pytest.mark.parametrize(("num_rows", "chosen"), [(1, 8), (4000, 8), (4001, 9), (50_000, 100), (10**6, 256)])
 def test_an_automatic_step_takes_a_five_hundredth_of_the_rows_within_bounds(num_rows, chosen):
     assert Hyperparameters(batch_size="auto").rows_per_step(num_rows) == chosen
     assert Hyperparameters(batch_size=5).rows_per_step(num_rows) == 5
