@@ -1,14 +1,15 @@
 """The pages of docs/reference, each made from the code that it describes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 from docs_fields import KINDS, cell, field_table
 from fastapi import APIRouter, FastAPI
 
+from fettle.adapters.classifiers import CLASSIFIERS
 from fettle.adapters.kinds import KINDS as ADAPTER_KINDS
-from fettle.adapters.methods import METHODS
+from fettle.adapters.methods import METHODS, Method
 from fettle.api import health, openai
 from fettle.cli.main import COMMANDS, load_command
 from fettle.errors import FettleError, all_errors
@@ -46,19 +47,24 @@ def cli() -> str:
 
 def tuning() -> str:
     """Methods, hyperparameters, and the settings of each adapter kind."""
-    methods = "".join(
-        f"| `{m.name}` | {cell(m.description)} | {f'`{m.kind}`' if m.kind else 'none'} | {m.learning_rate:g} |\n"
-        for m in METHODS.values()
-    )
     kinds = "".join(
         f"\n## Settings of the adapter `{name}`\n\n{_plain(kind.config.__doc__)}\n\n{field_table(kind.config)}"
         for name, kind in ADAPTER_KINDS.items()
     )
     return (
         "`fettle tune FILE --method METHOD --set KEY=VALUE`, or `fettle.tune(FILE, method=METHOD, KEY=VALUE)`.\n"
-        "\n## Methods\n\n| method | what is trained | adapter | learning rate |\n|---|---|---|---|\n"
-        f"{methods}\n## Hyperparameters\n\n{_plain(Hyperparameters.__doc__)}\n\n{field_table(Hyperparameters)}{kinds}"
+        f"\n## Methods\n\n{_methods(METHODS)}\n## Methods on a sentence encoder\n\n"
+        f"On rows of `text` and `label`; a classifier is made.\n\n{_methods(CLASSIFIERS)}"
+        f"\n## Hyperparameters\n\n{_plain(Hyperparameters.__doc__)}\n\n{field_table(Hyperparameters)}{kinds}"
     )
+
+
+def _methods(table: Mapping[str, Method]) -> str:
+    rows = (
+        f"| `{m.name}` | {cell(m.description)} | {f'`{m.kind}`' if m.kind else 'none'} | {m.learning_rate:g} |\n"
+        for m in table.values()
+    )
+    return "| method | what is trained | adapter | learning rate |\n|---|---|---|---|\n" + "".join(rows)
 
 
 def metrics() -> str:
