@@ -6,33 +6,25 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from fettle.clusters.frames import Abort, AddAdapter, Close, Generate, RemoveAdapter, Stats, ToWorker
+from fettle.clusters.frames import AddAdapter, Generate, RemoveAdapter
 from fettle.clusters.link import LinkClosed, WorkerLink
-from fettle.errors import FettleError, Unavailable
+from fettle.errors import FettleError
 from fettle.types.engine import EngineSpec
 from fettle.types.generation import GenerateChunk, GenerateRequest
+from fettle.workers.frame_loop import Do, FrameLoop, Stepping
 
 log = logging.getLogger(__name__)
-# How soon a worker without work notices SIGTERM; frames wake it at once.
-_IDLE_SECONDS = 0.25
 
 
-class EngineLike(Protocol):
-    """What the loop needs of `fettle.serving.Engine`."""
-
-    @property
-    def has_work(self) -> bool:
-        """Whether a step would do something."""
+class EngineLike(Stepping, Protocol):
+    """What the worker needs of `fettle.serving.Engine`."""
 
     def add(self, request_id: str, request: GenerateRequest, *, adapter: str | None, index: int) -> None:
         """Queue one choice of a request whose prompt is token ids."""
-
-    def abort(self, request_id: str) -> None:
-        """Forget all choices of a request."""
 
     def step(self) -> Sequence[GenerateChunk]:
         """Compute one batch; what it added to whichever requests."""
@@ -43,12 +35,9 @@ class EngineLike(Protocol):
     def remove_adapter(self, name: str) -> None:
         """Forget an adapter."""
 
-    def stats(self) -> dict[str, Any]:
-        """Counters by name."""
-
 
 class PromptsLike(Protocol):
-    """What the loop needs of `fettle.workers.prompts.Prompts`."""
+    """What the worker needs of `fettle.workers.prompts.Prompts`."""
 
     def tokenized(self, request: GenerateRequest, adapter: str | None) -> GenerateRequest:
         """The request with token ids for a prompt, whatever form it came in."""
@@ -70,59 +59,19 @@ class Worker(Protocol):
         """Serve."""
 
 
-class EngineWorker:
-    """Alternates between frames and engine steps until told to end."""
+class EngineWorker(FrameLoop):
+    """Serves a decoder: requests come as frames, chunks of answers leave."""
+
+    _refusal = "this model writes text: it gives no vectors and no classes"
 
     def __init__(self, engine: EngineLike, prompts: PromptsLike, link: WorkerLink) -> None:
-        """A worker.
-
-        Args:
-            engine: only the thread that calls `run` touches it.
-            prompts: turns requests into tokens.
-            link: to the control plane.
-        """
-        self._engine, self._prompts, self._link = engine, prompts, link
-        self._open: dict[str, int] = {}
-        self._is_ending = False
-        self._do: dict[type, Callable[[Any], None]] = {
-            Generate: self._generate,
-            Abort: self._abort,
-            AddAdapter: self._add_adapter,
-            RemoveAdapter: self._remove_adapter,
-            Stats: self._stats,
-            Close: lambda _: self.end(),
-        }
-
-    def end(self) -> None:
-        """Take nothing new; the loop ends when what runs is done."""
-        self._is_ending = True
-
-    def run(self) -> None:
-        """Serve.
-
-        Raises:
-            LinkClosed: the control plane is gone.
-        """
-        while not self._is_ending or self._engine.has_work:
-            for frame in self._link.receive(timeout=0 if self._engine.has_work else _IDLE_SECONDS):
-                self._handle(frame)
-            if self._engine.has_work:
-                self._step()
-
-    def _handle(self, frame: ToWorker) -> None:
-        frame_id = getattr(frame, "id", "")
-        try:
-            self._do[type(frame)](frame)
-        except LinkClosed:
-            raise
-        except FettleError as error:
-            self._link.fail(frame_id, error)
-        except Exception as error:  # noqa: BLE001 - one bad request must not end all others
-            self._link.fail(frame_id, _bug(error))
+        """A worker; `prompts` turns requests into tokens."""
+        do: Do = {Generate: self._generate, AddAdapter: self._add_adapter, RemoveAdapter: self._remove_adapter}
+        super().__init__(engine, link, do)
+        self._engine, self._prompts = engine, prompts
 
     def _generate(self, frame: Generate) -> None:
-        if self._is_ending:
-            raise Unavailable("the engine is shutting down")
+        self._refuse_if_ending()
         request = self._prompts.tokenized(frame.request, frame.adapter)
         try:
             for index in range(request.num_choices):
@@ -131,10 +80,6 @@ class EngineWorker:
             self._engine.abort(frame.id)
             raise
         self._open[frame.id] = request.num_choices
-
-    def _abort(self, frame: Abort) -> None:
-        if self._open.pop(frame.id, 0):
-            self._engine.abort(frame.id)
 
     def _add_adapter(self, frame: AddAdapter) -> None:
         folder = Path(frame.folder)
@@ -147,19 +92,12 @@ class EngineWorker:
         self._prompts.remove_adapter(frame.name)
         self._link.reply(frame.id)
 
-    def _stats(self, frame: Stats) -> None:
-        self._link.reply(frame.id, self._engine.stats())
-
-    def _step(self) -> None:
-        try:
-            chunks = self._engine.step()
-        except Exception as error:  # noqa: BLE001 - whose request it was is unknown: all of them are told
-            self._give_up(_bug(error) if not isinstance(error, FettleError) else error)
-            return
+    def _compute(self) -> None:
+        chunks = self._engine.step()
         for chunk in chunks:
             if chunk.error_code:
                 # Nobody waits for the other choices of a request that has failed.
-                self._abort(Abort(chunk.request_id))
+                self._abort(chunk.request_id)
             elif chunk.finish_reason is not None:
                 self._close(chunk.request_id)
         self._link.send_chunks(chunks)
@@ -168,17 +106,6 @@ class EngineWorker:
         self._open[request_id] = self._open.get(request_id, 1) - 1
         if self._open[request_id] <= 0:
             del self._open[request_id]
-
-    def _give_up(self, error: FettleError) -> None:
-        for request_id in list(self._open):
-            self._engine.abort(request_id)
-            self._link.fail(request_id, error)
-        self._open.clear()
-
-
-def _bug(error: Exception) -> FettleError:
-    log.error("unexpected error in the engine", exc_info=error)
-    return FettleError("the engine failed on this request; that is a bug, and its log says where")
 
 
 def main(arguments: Sequence[str]) -> int:
