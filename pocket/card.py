@@ -61,6 +61,8 @@ bf16:
 | 2 | 2,700 | {second:,} | 0.004 | of those of today |
 | 3 | {steps:,} | {later:,} | 0.0015 | the same, with more extraction and classification |
 
+The shipped weights are the mean of those after the second and after the third (`pocket/average.py`).
+
 Muon for the layers' matrices and AdamW for the rest; warm-up, plateau, straight fall over the last 30 %. Tokens that
 were asked for less than ten times then got a random part of their own, so that tuning can tell them apart
 (`pocket/rare.py`). The recipe, deterministic from its seeds on one machine:
@@ -74,7 +76,8 @@ python -m pocket.mixture --out data2 --tokens 36000000 --seed 18 --corpus CORPUS
 python -m pocket.train --data data2 --out run2 --steps 2700 --start run1/model
 python -m pocket.mixture --out data3 --tokens 6000000 --seed 19 --corpus CORPUS --weight extraction=70 classification=40
 python -m pocket.train --data data3 --out run3 --steps {steps} --start run2/model --before data2 --rate 0.0015
-python -m pocket.card --model run3/model --data data2 --run run3 --last data3
+python -m pocket.average run2/model run3/model --out mean
+python -m pocket.card --model mean --data data2 --run run3 --last data3
 ```
 
 ## Measured on held-out data
