@@ -76,7 +76,7 @@ def test_requests_wait_while_the_adapters_in_use_leave_no_room(engine_with):
     assert engine.stats()["finished"] == 3
 
 
-def test_a_removed_adapter_serves_those_who_use_it_to_their_end(engine, plain):
+def test_a_removed_adapter_serves_those_who_use_it_to_their_end(engine, adapters, plain):
     engine.add("one", ask([3, 4]), adapter="wide")
     first = engine.step()
     engine.remove_adapter("wide")
@@ -84,7 +84,7 @@ def test_a_removed_adapter_serves_those_who_use_it_to_their_end(engine, plain):
     rest = run(engine)["one", 0]
 
     assert [t for c in [*first, *rest] for t in c.token_ids] == plain("wide").greedy([3, 4], 12)
-    assert engine.stats()["adapters_resident"] == 2
+    assert engine.stats()["adapters_resident"] == len(adapters) - 1
 
 
 def test_a_replaced_adapter_serves_those_who_use_it_to_their_end(engine, adapters, plain):

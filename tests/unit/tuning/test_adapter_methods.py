@@ -22,7 +22,7 @@ VARIANTS: dict[str, tuple[str, dict]] = {name: (name, {}) for name in FIRST.valu
 #: These are no part of a layer; how they are served is in tests/contract/test_virtual_kinds.py.
 VIRTUAL = [name for name, method in METHODS.items() if method.kind and isinstance(KINDS[method.kind], VirtualKind)]
 #: The tiny model's embeddings are six times as large as those of `pocket`: prompts must go as much farther in a step.
-RATES = {"prompt": 0.2}
+RATES = {"prompt": 0.2, "prefix": 0.03}
 VARIANTS |= {"dora": ("lora", {"dora": True}), "rslora": ("lora", {"rank_stabilized": True})}
 
 

@@ -39,7 +39,10 @@ class Fixed:
 
     def __init__(self, monkeypatch, nll):
         scores = Scores(nll, torch.zeros(len(nll), dtype=torch.bool))
-        monkeypatch.setattr(answers_module, "token_scores", lambda decoder, batch: scores)
+        monkeypatch.setattr(answers_module, "token_scores", lambda decoder, batch, virtual: scores)
+
+    def virtual(self):
+        """No virtual tokens."""
 
 
 def made(lengths):
@@ -202,11 +205,14 @@ def test_the_preference_loss_is_the_published_one(monkeypatch):
     monkeypatch.setattr(
         answers_module,
         "token_scores",
-        lambda decoder, batch: Scores(next(found), torch.zeros(len(nll), dtype=torch.bool)),
+        lambda decoder, batch, virtual: Scores(next(found), torch.zeros(len(nll), dtype=torch.bool)),
     )
 
     class Model:
         decoder = None
+
+        def virtual(self):
+            """No virtual tokens."""
 
         def untuned(self, num_tokens):
             return torch.no_grad()

@@ -34,8 +34,8 @@ def test_an_automatic_batch_size_is_told_and_taken(plan):
     events = run(plan(batch_size="auto", epochs=1))
     (message,) = [event for event in events if isinstance(event, MessageEvent) and event.code == "batch_size"]
     num_rows = int(message.text.split()[-2])
-    assert message.text == f"a step takes 16 of the {num_rows} rows"
-    assert len(rates(events)) == -(-num_rows // 16)
+    assert message.text == f"a step takes 8 of the {num_rows} rows"
+    assert len(rates(events)) == -(-num_rows // 8)
 
 
 def test_the_top_share_of_the_layers_is_all_that_is_trained(plan):
