@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from fastapi import Request
 from python_multipart import MultipartParser
@@ -14,7 +14,15 @@ from fettle.api.middleware import parts_of
 from fettle.errors import InvalidInput
 
 FILE_FIELD = "file"
+#: How OpenAPI describes the part with the file.
+FILE_PART = {"type": "string", "format": "binary"}
 MAX_FIELDS_BYTES = 64 * 1024
+
+
+def form_document(**properties: dict[str, Any]) -> dict[str, Any]:
+    """How a route that takes a form with these parts is described in OpenAPI."""
+    schema = {"type": "object", "required": list(properties), "properties": properties}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
 class Form:

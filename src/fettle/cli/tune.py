@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fettle.adapters.classifiers import CLASSIFIERS
 from fettle.adapters.methods import METHODS
 from fettle.cli.options import Json, parse_assignments
 from fettle.cli.output import bytes_text, console, print_json, print_pairs, seconds_text
@@ -18,13 +19,15 @@ from fettle.types.resources import CustomModel, TuningJob
 from fettle.types.tuning import Metrics, TuningResult, TuningSpec
 
 app = typer.Typer()
+#: Of decoders and of sentence encoders; whether one fits the base is checked with everything else.
+_METHODS = list(dict.fromkeys([*METHODS, *CLASSIFIERS]))
 
 
 @app.command()
 def tune(
     file: Annotated[Path | None, typer.Argument(help="JSONL file of examples (.gz and .zst too).")] = None,
     base: Annotated[str, typer.Option(help="Base model; `fettle models list` shows them.")] = "pocket",
-    method: Annotated[str, typer.Option(help=f"What is trained: {', '.join(METHODS)}.")] = "lora",
+    method: Annotated[str, typer.Option(help=f"What is trained: {', '.join(_METHODS)}.")] = "lora",
     name: Annotated[str | None, typer.Option(help="Name of the custom model; by default that of the file.")] = None,
     validation: Annotated[
         Path | None, typer.Option(help="File of held-out examples; else a share is split off.")

@@ -91,6 +91,7 @@ class BatchRunner:
         except FettleError as error:
             log.warning("a batch has to wait", extra={"batch": batch_id, "error": str(error)})
         except Exception:
+            # The next look takes it up again from its journal; the other batches go on meanwhile.
             log.exception("a batch could not be worked on", extra={"batch": batch_id})
         finally:
             del self._running[batch_id]

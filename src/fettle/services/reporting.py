@@ -45,6 +45,15 @@ class Reporter:
             with self._leaving_out(name):
                 sink.write(measurements(event), event.step)
 
+    def ahead_of(self, tell: Callable[[TuningEvent], None]) -> Callable[[TuningEvent], None]:
+        """What shows an event and then tells it."""
+
+        def show(event: TuningEvent) -> None:
+            self.write(event)
+            tell(event)
+
+        return show
+
     def close(self, state: str) -> None:
         """Nothing more comes: the job has become `state`."""
         for name, sink in list(self._sinks.items()):

@@ -118,11 +118,7 @@ class Sweeps(TuningJobs):
         """What takes all that a worker tells of one job, until `held` is closed."""
         reporter = self._reporter(job, on_event)
         held.callback(lambda: reporter.close(self.get(job.id).state))
-
-        def tell(event: TuningEvent) -> None:
-            reporter.write(event)
-            on_event(event)
-
+        tell = reporter.ahead_of(on_event)
         return lambda told: self._take(job, told, tell)
 
     def _train_all(

@@ -166,7 +166,7 @@ class TuningJobs:
             job = self._begin(job_id, is_from_queue=is_from_queue)
             reporter = self._reporter(job, on_event)
             try:
-                return self._register(self._trained(job, lease, _both(reporter.write, on_event)))
+                return self._register(self._trained(job, lease, reporter.ahead_of(on_event)))
             except BaseException as error:
                 self._record_end(job_id, error)
                 raise
@@ -346,16 +346,6 @@ class TuningJobs:
             state, told = (wanted, "") if wanted else (state, told)
             records.move(TuningJob, job_id, state, error=told, pid=None, wanted=None, finished_at=_end_of(state))
         self._events.append(job_id, state, error=told)
-
-
-def _both(first: OnEvent, second: OnEvent) -> OnEvent:
-    """Tell one, then the other."""
-
-    def tell(event: TuningEvent) -> None:
-        first(event)
-        second(event)
-
-    return tell
 
 
 def _ended(job_id: str, error: BaseException) -> tuple[JobState, str]:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse
 
 from fettle.api.backend import backend_of
-from fettle.api.forms import FILE_FIELD, Form, read_form
+from fettle.api.forms import FILE_FIELD, FILE_PART, Form, form_document, read_form
 from fettle.api.openai.ids import own, shown
 from fettle.api.openai.pages import page
 from fettle.errors import InvalidInput
@@ -16,23 +16,7 @@ from fettle.types.resources import FilePurpose, GivenPurpose, StoredFile
 
 router = APIRouter(prefix="/v1/files", tags=["OpenAI"])
 PURPOSES = get_args(GivenPurpose)
-UPLOAD: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["purpose", FILE_FIELD],
-                    "properties": {
-                        "purpose": {"type": "string", "enum": list(PURPOSES)},
-                        FILE_FIELD: {"type": "string", "format": "binary"},
-                    },
-                }
-            }
-        },
-    }
-}
+UPLOAD = form_document(purpose={"type": "string", "enum": list(PURPOSES)}, **{FILE_FIELD: FILE_PART})
 
 
 @router.post("", openapi_extra=UPLOAD)

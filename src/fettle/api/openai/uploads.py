@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from fettle.api.backend import Platform, backend_of
-from fettle.api.forms import MAX_FIELDS_BYTES, Form, read_form
+from fettle.api.forms import FILE_PART, MAX_FIELDS_BYTES, Form, form_document, read_form
 from fettle.api.middleware import body_of
 from fettle.api.openai.files import told as file_told
 from fettle.api.openai.shapes import parsed, schema
@@ -19,20 +19,7 @@ from fettle.types.resources import GivenPurpose, Upload
 router = APIRouter(prefix="/v1/uploads", tags=["OpenAI"])
 PART_FIELD = "data"
 MAX_PART_BYTES = 64 * 1024 * 1024
-PART: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": [PART_FIELD],
-                    "properties": {PART_FIELD: {"type": "string", "format": "binary"}},
-                }
-            }
-        },
-    }
-}
+PART = form_document(**{PART_FIELD: FILE_PART})
 
 
 class UploadRequest(Record):
