@@ -39,6 +39,7 @@ class ScriptedEngines:
         failures: model -> error that it raises; `fails_after` is the number of tokens before that.
         hold_after: tokens after which an answer waits until it is cancelled or `release` is set; None never waits.
         requests: everything that was asked.
+        vectors: text -> its vector; others have (0.6, 0.8).
         running: requests that are being answered now.
         cancelled: requests that were closed before their end.
         loaded: what `states` tells.
@@ -52,6 +53,7 @@ class ScriptedEngines:
         self.hold_after: int | None = None
         self.release = asyncio.Event()
         self.requests: list[GenerateRequest] = []
+        self.vectors: Mapping[Any, tuple[float, float]] = {}
         self.running: list[str] = []
         self.cancelled: list[str] = []
         self.loaded: dict[str, str] = {}
@@ -79,14 +81,16 @@ class ScriptedEngines:
         return {"scripted": {"running": len(self.running), "waiting": 0}}
 
     async def encode(self, request: EncodeRequest) -> Encoded:
-        """The vector (0.6, 0.8) of every text, or that it is ham (1 of 4) or spam; a token per letter or token."""
+        """Each text's vector, or that it is ham (1 of 4) or spam; a token per letter or token."""
         if request.model in self.failures:
             raise self.failures[request.model]
         self.find(request.model)
-        values, labels = ((0.6, 0.8), ()) if request.task == "embed" else ((0.25, 0.75), ("ham", "spam"))
-        packed = struct.pack("<2f", *values)
-        count = sum(map(len, request.inputs))
-        return Encoded(values=(packed,) * len(request.inputs), labels=labels, prompt_tokens=count)
+        if request.task == "embed":
+            values, labels = [self.vectors.get(one, (0.6, 0.8)) for one in request.inputs], ()
+        else:
+            values, labels = [(0.25, 0.75)] * len(request.inputs), ("ham", "spam")
+        packed = tuple(struct.pack("<2f", *pair) for pair in values)
+        return Encoded(values=packed, labels=labels, prompt_tokens=sum(map(len, request.inputs)))
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerateChunk, None]:
         """The script's tokens, a chunk each, the choices in turn."""

@@ -1,5 +1,6 @@
 """What OpenAI's clients send: every documented field, checked; what cannot be honoured is refused by name."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
@@ -15,7 +16,9 @@ MAX_PROMPTS = 256
 RecordT = TypeVar("RecordT", bound=Record)
 
 
-def _only(*allowed: Any) -> AfterValidator:
+def only(*allowed: Any) -> AfterValidator:
+    """Refuses, by name, whatever is not in `allowed`; a field that is left out or null passes."""
+
     def check(value: Any) -> Any:
         if value is None or value in allowed:
             return value
@@ -30,26 +33,31 @@ def _one_or_many(value: Any) -> Any:
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
-def _text_of(value: Any) -> Any:
-    """The text of a message's content, which may come as a list of parts."""
-    if not isinstance(value, list):
-        return value
-    return "".join(_part(part, place) for place, part in enumerate(value))
+def text_of(**fields: str) -> BeforeValidator:
+    """Makes one text of a content that may come as a list of parts; `fields` says where each type has its text."""
+
+    def joined(value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return "".join(_part(part, place, fields) for place, part in enumerate(value))
+
+    return BeforeValidator(joined)
 
 
-def _part(part: Any, place: int) -> str:
+def _part(part: Any, place: int, fields: Mapping[str, str]) -> str:
     kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-    if not isinstance(part, dict) or kind not in ("text", "refusal") or not isinstance(part.get(kind), str):
+    if not isinstance(part, dict) or kind not in fields or not isinstance(part.get(fields[kind]), str):
+        first, field = next(iter(fields.items()))
         raise ValueError(
-            f"part {place} is of type {kind!r}: only text parts {{'type': 'text', 'text': '...'}} are supported"
+            f"part {place} is of type {kind!r}: only text parts {{'type': '{first}', '{field}': '...'}} are supported"
         )
-    return str(part[kind])
+    return str(part[fields[kind]])
 
 
 Ignored = Any
 StopText = Annotated[str, Field(min_length=1)]
 Stop = Annotated[Annotated[tuple[StopText, ...], Field(max_length=16)] | None, BeforeValidator(_one_or_many)]
-Text = Annotated[str, BeforeValidator(_text_of)]
+Text = Annotated[str, text_of(text="text", refusal="refusal")]
 
 
 class StreamOptions(Record):
@@ -68,8 +76,8 @@ class ChatMessage(Record):
     refusal: str | None = None
     tool_call_id: str | None = None
     tool_calls: tuple[ChatToolCall, ...] | None = None
-    function_call: Annotated[Any, _only()] = None
-    audio: Annotated[Any, _only()] = None
+    function_call: Annotated[Any, only()] = None
+    audio: Annotated[Any, only()] = None
     annotations: Ignored = None
     parsed: Ignored = None
 
@@ -160,14 +168,14 @@ class ChatRequest(Generation, ToolUse):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     prediction: Ignored = None
-    functions: Annotated[Any, _only([])] = None
-    function_call: Annotated[Any, _only("none", "auto")] = None
-    modalities: Annotated[Any, _only(["text"])] = None
-    audio: Annotated[Any, _only()] = None
-    moderation: Annotated[Any, _only()] = None
-    web_search_options: Annotated[Any, _only()] = None
-    reasoning_effort: Annotated[Any, _only("none")] = None
-    verbosity: Annotated[Any, _only("medium")] = None
+    functions: Annotated[Any, only([])] = None
+    function_call: Annotated[Any, only("none", "auto")] = None
+    modalities: Annotated[Any, only(["text"])] = None
+    audio: Annotated[Any, only()] = None
+    moderation: Annotated[Any, only()] = None
+    web_search_options: Annotated[Any, only()] = None
+    reasoning_effort: Annotated[Any, only("none")] = None
+    verbosity: Annotated[Any, only("medium")] = None
 
     @model_validator(mode="after")
     def _alternatives_need_logprobs(self) -> Self:
@@ -224,7 +232,7 @@ class CompletionRequest(Generation):
     best_of: int | None = Field(default=None, ge=1, le=MAX_CHOICES)
     echo: bool | None = None
     logprobs: int | None = Field(default=None, ge=0, le=20)
-    suffix: Annotated[str | None, _only("")] = None
+    suffix: Annotated[str | None, only("")] = None
 
     @model_validator(mode="after")
     def _can_be_done(self) -> Self:
