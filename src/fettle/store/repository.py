@@ -7,13 +7,15 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, String, Table, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, String, Table, delete, func, insert, select, true, tuple_, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 
 from fettle.errors import Conflict, StorageFailed, unknown
 from fettle.store import tables
+from fettle.store.audit import note
 from fettle.store.database import Database
+from fettle.types.access import DEFAULT_PROJECT, SYSTEM, Action, ApiKey, Project, actor
 from fettle.types.lifecycle import check_move
 from fettle.types.record import Record
 from fettle.types.resources import BaseModelEntry, Batch, CustomModel, StoredFile, TuningJob, Upload
@@ -37,25 +39,36 @@ class Stored:
     key: str
     what: str
     lifecycle: str = ""
+    is_audited: bool = True
 
 
 STORED: dict[type[Record], Stored] = {
     BaseModelEntry: Stored(tables.base_models, "name", "base model"),
     TuningJob: Stored(tables.tuning_jobs, "id", "tuning job", "job"),
     CustomModel: Stored(tables.custom_models, "id", "custom model", "model"),
-    Artifact: Stored(tables.artifacts, "hash", "artifact"),
+    Artifact: Stored(tables.artifacts, "hash", "artifact", is_audited=False),
     StoredFile: Stored(tables.files, "id", "file"),
     Upload: Stored(tables.uploads, "id", "upload", "upload"),
     Batch: Stored(tables.batches, "id", "batch", "batch"),
+    Project: Stored(tables.projects, "id", "project"),
+    ApiKey: Stored(tables.api_keys, "id", "API key", "key"),
 }
 
 
 class Records:
-    """The records as one transaction sees them."""
+    """The records as one transaction sees them; those of one project only, if one is named.
 
-    def __init__(self, connection: Connection) -> None:
-        """The records on the other side of `connection`."""
-        self.connection = connection
+    Whatever is asked of a project's records, rows of others are not there; what is added becomes the project's.
+    """
+
+    def __init__(self, connection: Connection, project: str | None = None) -> None:
+        """The records on the other side of `connection`; of all projects, if none is named."""
+        self.connection, self.project = connection, project
+
+    @property
+    def everywhere(self) -> "Records":
+        """The records of all projects, in the same transaction."""
+        return Records(self.connection)
 
     def insert(self, record: R) -> R:
         """Add a record.
@@ -64,18 +77,21 @@ class Records:
             Conflict: there is one with its key (or another value that must be the only one).
         """
         stored = STORED[type(record)]
+        if self.project is not None and "project_id" in stored.table.c:
+            record = record.model_copy(update={"project_id": self.project})
         try:
             self.connection.execute(insert(stored.table).values(_row(record, stored.table)))
         except IntegrityError as error:
             key = getattr(record, stored.key)
             raise Conflict(f"the {stored.what} {key!r} cannot be added: {error.orig}") from error
+        self._note("created", record)
         return record
 
     def find(self, kind: type[R], **equal: Any) -> list[R]:
         """The records whose columns have these values, oldest first."""
         table, key = STORED[kind].table, STORED[kind].key
         order = [table.c[name] for name in ("created_at", key) if name in table.c]
-        query = select(table).filter_by(**equal).order_by(*order)
+        query = select(table).filter_by(**equal).where(self._mine(table)).order_by(*order)
         return [_record(kind, row) for row in self.connection.execute(query).mappings()]
 
     def page(
@@ -103,7 +119,7 @@ class Records:
         """
         table = STORED[kind].table
         place = tuple_(table.c.created_at, table.c[STORED[kind].key])
-        query = select(table).filter_by(**equal)
+        query = select(table).filter_by(**equal).where(self._mine(table))
         for path, value in (within or {}).items():
             query = query.where(table.c.body[path].as_string() == value)
         if after is not None:
@@ -146,12 +162,14 @@ class Records:
     def delete(self, kind: type[R], key: str) -> None:
         """Remove a record; nothing happens when it is gone already."""
         table = STORED[kind].table
-        self.connection.execute(delete(table).where(table.c[STORED[kind].key] == key))
+        for record in self.find(kind, **{STORED[kind].key: key}):
+            self.connection.execute(delete(table).where(table.c[STORED[kind].key] == key))
+            self._note("deleted", record)
 
     def highest(self, kind: type[R], column: str, **equal: Any) -> int:
         """The greatest number in a column among the records with these values; 0 when there are none."""
         table = STORED[kind].table
-        query = select(func.max(table.c[column])).filter_by(**equal)
+        query = select(func.max(table.c[column])).filter_by(**equal).where(self._mine(table))
         return self.connection.execute(query).scalar() or 0
 
     def _replace(self, record: R, changes: dict[str, Any]) -> R:
@@ -159,33 +177,59 @@ class Records:
         changed = type(record).model_validate({**dict(record), **changes})
         column = stored.table.c[stored.key]
         key = getattr(record, stored.key)
-        done = self.connection.execute(update(stored.table).where(column == key).values(_row(changed, stored.table)))
+        query = update(stored.table).where(column == key, self._mine(stored.table))
+        done = self.connection.execute(query.values(_row(changed, stored.table)))
         if done.rowcount == 0:
             raise unknown(stored.what, key, self._keys(type(record)))
+        # What the system writes down of its own work is in the events; a change of state is told whoever made it.
+        if "state" in changes or actor() is not SYSTEM:
+            state = {"state": changes["state"]} if "state" in changes else {}
+            self._note("changed", changed, fields=sorted(changes), **state)
         return changed
 
     def _keys(self, kind: type[Record]) -> list[str]:
-        return list(self.connection.execute(select(STORED[kind].table.c[STORED[kind].key])).scalars())
+        table = STORED[kind].table
+        return list(self.connection.execute(select(table.c[STORED[kind].key]).where(self._mine(table))).scalars())
+
+    def _mine(self, table: Table) -> ColumnElement[bool]:
+        """That a row is the project's."""
+        is_shared = self.project is None or "project_id" not in table.c
+        return true() if is_shared else table.c.project_id == self.project
+
+    def _note(self, action: Action, record: Record, **detail: Any) -> None:
+        stored = STORED[type(record)]
+        if stored.is_audited:
+            project = getattr(record, "project_id", None) or self.project or DEFAULT_PROJECT
+            note(self.connection, project, action, stored.what, getattr(record, stored.key), detail)
 
 
 class Repository:
-    """The records of the installation; each method here is a transaction of its own."""
+    """The records of the installation, or of one project; each method here is a transaction of its own."""
 
-    def __init__(self, database: Database) -> None:
-        """The records in `database`."""
-        self.database = database
+    def __init__(self, database: Database, project: str | None = None) -> None:
+        """The records in `database`; of all projects, if none is named."""
+        self.database, self.project = database, project
+
+    def of(self, project: str | None) -> "Repository":
+        """The same records as a project sees them; None: all."""
+        return Repository(self.database, project)
+
+    @property
+    def everywhere(self) -> "Repository":
+        """The records of all projects."""
+        return self.of(None)
 
     @contextmanager
     def read(self) -> Iterator[Records]:
         """Several looks at one and the same moment."""
         with self.database.read() as connection:
-            yield Records(connection)
+            yield Records(connection, self.project)
 
     @contextmanager
     def write(self) -> Iterator[Records]:
         """Several changes of which all or none are kept; no other writer runs beside."""
         with self.database.write() as connection:
-            yield Records(connection)
+            yield Records(connection, self.project)
 
     def insert(self, record: R) -> R:
         """See `Records.insert`."""

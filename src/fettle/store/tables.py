@@ -3,9 +3,23 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, ForeignKey, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
+
+from fettle.types.access import DEFAULT_PROJECT
 
 
 class Moment(TypeDecorator[datetime]):
@@ -20,7 +34,7 @@ class Moment(TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
         """From UTC."""
-        return value and value.replace(tzinfo=UTC)
+        return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
 METADATA = MetaData(
@@ -37,6 +51,11 @@ def _body() -> Column[Any]:
     return Column("body", JSON, nullable=False)
 
 
+def _project() -> Column[Any]:
+    """Whose row it is; a table that has this column shows a project its own rows only (see `Records`)."""
+    return Column("project_id", String, nullable=False, index=True, server_default=DEFAULT_PROJECT)
+
+
 base_models = Table(
     "base_models",
     METADATA,
@@ -48,6 +67,7 @@ tuning_jobs = Table(
     "tuning_jobs",
     METADATA,
     Column("id", String, primary_key=True),
+    _project(),
     Column("state", String, nullable=False, index=True),
     Column("dataset_hash", String, nullable=False, index=True),
     Column("created_at", Moment, nullable=False),
@@ -58,6 +78,7 @@ custom_models = Table(
     "custom_models",
     METADATA,
     Column("id", String, primary_key=True),
+    _project(),
     Column("name", String, nullable=False),
     Column("version", Integer, nullable=False),
     Column("state", String, nullable=False),
@@ -68,7 +89,7 @@ custom_models = Table(
     Column("alias", String, nullable=True, index=True, unique=True),
     Column("created_at", Moment, nullable=False),
     _body(),
-    UniqueConstraint("name", "version"),
+    UniqueConstraint("project_id", "name", "version"),
 )
 
 artifacts = Table(
@@ -83,6 +104,7 @@ files = Table(
     "files",
     METADATA,
     Column("id", String, primary_key=True),
+    _project(),
     Column("purpose", String, nullable=False, index=True),
     Column("artifact", String, nullable=False, index=True),
     Column("created_at", Moment, nullable=False),
@@ -93,6 +115,7 @@ uploads = Table(
     "uploads",
     METADATA,
     Column("id", String, primary_key=True),
+    _project(),
     Column("state", String, nullable=False, index=True),
     Column("created_at", Moment, nullable=False),
     _body(),
@@ -102,6 +125,7 @@ batches = Table(
     "batches",
     METADATA,
     Column("id", String, primary_key=True),
+    _project(),
     Column("state", String, nullable=False, index=True),
     Column("created_at", Moment, nullable=False),
     _body(),
@@ -114,5 +138,48 @@ events = Table(
     Column("subject", String, nullable=False, index=True),
     Column("type", String, nullable=False),
     Column("at", Moment, nullable=False),
+    _body(),
+)
+
+projects = Table(
+    "projects",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("created_at", Moment, nullable=False),
+    _body(),
+)
+
+api_keys = Table(
+    "api_keys",
+    METADATA,
+    Column("id", String, primary_key=True),
+    _project(),
+    Column("state", String, nullable=False),
+    # What is shown of a key finds its row; the digest is then compared in constant time.
+    Column("prefix", String, nullable=False, index=True),
+    Column("digest", String, nullable=False, unique=True),
+    Column("created_at", Moment, nullable=False),
+    Column("last_used_at", Moment, nullable=True),
+    _body(),
+)
+
+key_usage = Table(
+    "key_usage",
+    METADATA,
+    Column("key_id", String, ForeignKey("api_keys.id"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("num_tokens", BigInteger, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    _project(),
+    Column("at", Moment, nullable=False),
+    Column("who", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("subject", String, nullable=False),
     _body(),
 )

@@ -28,6 +28,10 @@ MOVES: dict[str, dict[str, tuple[str, ...]]] = {
         "expired": (),
         "cancelled": (),
     },
+    "key": {
+        "active": ("revoked",),
+        "revoked": (),
+    },
     "model": {
         "creating": ("active", "failed", "deleted"),
         "active": ("deleted",),

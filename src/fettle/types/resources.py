@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from fettle.types.access import DEFAULT_PROJECT
 from fettle.types.record import Record
 from fettle.types.tuning import TuningResult, TuningSpec
 
@@ -38,6 +39,7 @@ class StoredFile(Record):
     """A file that was uploaded, or that a job has left to be downloaded."""
 
     id: str
+    project_id: str = DEFAULT_PROJECT
     filename: str = Field(min_length=1, max_length=255, description="as it was told; nothing on the disk is called so")
     purpose: FilePurpose
     artifact: str = Field(description="content hash of the folder in the artifact store")
@@ -49,6 +51,7 @@ class Upload(Record):
     """A file that comes in parts; it is a file once it is completed."""
 
     id: str
+    project_id: str = DEFAULT_PROJECT
     state: UploadState = "pending"
     filename: str = Field(min_length=1, max_length=255)
     purpose: GivenPurpose
@@ -71,10 +74,12 @@ class Batch(Record):
     """Many requests in one file, answered when there is room for them."""
 
     id: str
+    project_id: str = DEFAULT_PROJECT
     state: BatchState = "validating"
     endpoint: str
     input_file: str = Field(description="id of the file with the requests")
     metadata: dict[str, str] = Field(default_factory=dict, description="the client's own labels")
+    key_id: str = Field(default="", description="of whom the tokens of its answers are counted")
     model: str | None = Field(default=None, description="the model that all requests name; None: several, or not known")
     num_requests: int = 0
     num_completed: int = 0
@@ -102,6 +107,7 @@ class TuningJob(Record):
     """A tuning run: its spec, state and how it ended."""
 
     id: str
+    project_id: str = DEFAULT_PROJECT
     spec: TuningSpec
     state: JobState = "queued"
     dataset_hash: str
@@ -124,6 +130,7 @@ class CustomModel(Record):
     """A version of a custom model: name `<set>` (newest) or `<set>:<version>`."""
 
     id: str
+    project_id: str = DEFAULT_PROJECT
     name: str = Field(description="of the version set")
     version: int = Field(ge=1)
     state: ModelState = "creating"

@@ -1,0 +1,147 @@
+"""Who may do what: projects, keys, roles and the permissions that they give; and who is at work now."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from pydantic import Field
+
+from fettle.types.record import Record
+
+DEFAULT_PROJECT = "default"
+"""Whose rows are made without a server, and with the installation's own key."""
+
+Permission = Literal[
+    "models:read",
+    "models:use",
+    "models:write",
+    "files:read",
+    "files:write",
+    "jobs:read",
+    "jobs:write",
+    "batches:read",
+    "batches:write",
+    "clusters:read",
+    "clusters:write",
+    "metrics:read",
+    "keys:write",
+    "audit:read",
+]
+Role = Literal["viewer", "user", "operator", "admin"]
+KeyState = Literal["active", "revoked"]
+Action = Literal["created", "changed", "deleted"]
+
+_SEES: frozenset[Permission] = frozenset({"models:read", "files:read", "jobs:read", "batches:read", "clusters:read"})
+_USES: frozenset[Permission] = _SEES | {"models:use", "files:write", "batches:write"}
+_RUNS: frozenset[Permission] = _USES | {"jobs:write", "models:write", "clusters:write", "metrics:read"}
+
+ROLES: dict[Role, frozenset[Permission]] = {
+    "viewer": _SEES,
+    "user": _USES,
+    "operator": _RUNS,
+    "admin": frozenset(get_args(Permission)),
+}
+"""What each role may do in its project; each may what the one before it may."""
+
+
+class Project(Record):
+    """A tenant: its rows, files, models and answers are seen by its own keys only."""
+
+    id: str = Field(
+        pattern="^[a-z0-9][a-z0-9-]{0,62}$", description="its name: small letters, digits and dashes, at most 63"
+    )
+    description: str = Field(default="", max_length=512)
+    created_at: datetime
+
+
+class KeySpec(Record):
+    """What a key is to be."""
+
+    project_id: str = DEFAULT_PROJECT
+    name: str = Field(default="", max_length=128, description="whose it is, or what for")
+    role: Role = "user"
+    scopes: tuple[Permission, ...] = Field(default=(), description="nothing but these of the role's; empty: all")
+    expires_at: datetime | None = None
+    requests_per_minute: int | None = Field(default=None, ge=1, le=1_000_000)
+    tokens_per_day: int | None = Field(default=None, ge=1, le=10**15, description="prompts and answers, by UTC days")
+
+
+class ApiKey(KeySpec):
+    """A key as it is recorded; the key itself is stored nowhere."""
+
+    id: str
+    state: KeyState = "active"
+    prefix: str = Field(description="how the key begins; enough to know it, and no secret")
+    digest: str = Field(repr=False, description="SHA-256 of the key, in hex")
+    created_at: datetime
+    last_used_at: datetime | None = None
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What it may: its role's permissions, or those of its scopes."""
+        return ROLES[self.role] & frozenset(self.scopes) if self.scopes else ROLES[self.role]
+
+
+class Principal(Record):
+    """Whom a request comes from."""
+
+    project_id: str
+    role: Role
+    key_id: str
+    permissions: frozenset[Permission]
+    tokens_per_day: int | None = None
+
+
+INSTALLATION = Principal(
+    project_id=DEFAULT_PROJECT, role="admin", key_id="installation", permissions=ROLES["admin"]
+)  # fmt: skip
+"""Who has the key that `fettle up` made, or FETTLE_API_KEY."""
+
+
+class Actor(Record):
+    """Who changes something, and from where, as the audit log tells it."""
+
+    who: str = Field(description="a key's id, user:NAME at the command line, or system")
+    origin: str = Field(default="", description="the client's address; empty for what comes from this machine")
+    request_id: str = ""
+
+
+SYSTEM = Actor(who="system")
+_actor: ContextVar[Actor] = ContextVar("actor", default=SYSTEM)
+
+
+class AuditEvent(Record):
+    """A change: who made it, what it was, when, and from where."""
+
+    id: int
+    project_id: str
+    at: datetime
+    who: str
+    action: Action
+    kind: str = Field(description="of what was changed, e.g. 'file'")
+    subject: str = Field(description="id of what was changed")
+    origin: str = ""
+    request_id: str = ""
+    detail: dict[str, Any] = Field(default_factory=dict)
+
+
+def actor() -> Actor:
+    """Who is at work in this context: nobody but the system unless somebody was named."""
+    return _actor.get()
+
+
+def act_as(who: Actor) -> None:
+    """Name who is at work, for the rest of this context (a request's task, a command's process)."""
+    _actor.set(who)
+
+
+@contextmanager
+def acting_as(who: Actor) -> Iterator[None]:
+    """Name who is at work inside the block."""
+    before = _actor.set(who)
+    try:
+        yield
+    finally:
+        _actor.reset(before)
