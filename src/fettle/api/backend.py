@@ -11,6 +11,7 @@ from fettle.api.metrics import Meters, measured
 from fettle.errors import TooManyRequests, Unavailable
 from fettle.services.batches import Batches
 from fettle.services.files import Files
+from fettle.services.responses import Responses
 from fettle.services.supervisor import Supervisor
 from fettle.services.tuning_jobs import TuningJobs
 from fettle.services.uploads import Uploads
@@ -109,6 +110,10 @@ class Platform(Protocol):
     @property
     def batches(self) -> Batches:
         """What is to be answered within a day."""
+
+    @property
+    def responses(self) -> Responses:
+        """What was answered and is kept."""
 
     @property
     def tuning_jobs(self) -> TuningJobs:

@@ -19,6 +19,7 @@ from fettle.types.access import DEFAULT_PROJECT, SYSTEM, Action, ApiKey, Project
 from fettle.types.lifecycle import check_move
 from fettle.types.record import Record
 from fettle.types.resources import BaseModelEntry, Batch, CustomModel, StoredFile, TuningJob, Upload
+from fettle.types.responses import StoredResponse
 
 R = TypeVar("R", bound=Record)
 
@@ -50,6 +51,7 @@ STORED: dict[type[Record], Stored] = {
     StoredFile: Stored(tables.files, "id", "file"),
     Upload: Stored(tables.uploads, "id", "upload", "upload"),
     Batch: Stored(tables.batches, "id", "batch", "batch"),
+    StoredResponse: Stored(tables.responses, "id", "response", is_audited=False),
     Project: Stored(tables.projects, "id", "project"),
     ApiKey: Stored(tables.api_keys, "id", "API key", "key"),
 }
@@ -165,6 +167,11 @@ class Records:
         for record in self.find(kind, **{STORED[kind].key: key}):
             self.connection.execute(delete(table).where(table.c[STORED[kind].key] == key))
             self._note("deleted", record)
+
+    def delete_before(self, kind: type[Record], moment: datetime) -> None:
+        """Remove the records that were made before a moment, without a note of it: their time is over."""
+        table = STORED[kind].table
+        self.connection.execute(delete(table).where(table.c.created_at < moment, self._mine(table)))
 
     def highest(self, kind: type[R], column: str, **equal: Any) -> int:
         """The greatest number in a column among the records with these values; 0 when there are none."""

@@ -131,6 +131,16 @@ batches = Table(
     _body(),
 )
 
+responses = Table(
+    "responses",
+    METADATA,
+    Column("id", String, primary_key=True),
+    _project(),
+    # By it those whose time is over are found.
+    Column("created_at", Moment, nullable=False, index=True),
+    _body(),
+)
+
 events = Table(
     "events",
     METADATA,

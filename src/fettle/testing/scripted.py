@@ -85,12 +85,13 @@ class ScriptedEngines:
         if request.model in self.failures:
             raise self.failures[request.model]
         self.find(request.model)
-        if request.task == "embed":
-            values, labels = [self.vectors.get(one, (0.6, 0.8)) for one in request.inputs], ()
-        else:
-            values, labels = [(0.25, 0.75)] * len(request.inputs), ("ham", "spam")
-        packed = tuple(struct.pack("<2f", *pair) for pair in values)
-        return Encoded(values=packed, labels=labels, prompt_tokens=sum(map(len, request.inputs)))
+        is_embedding = request.task == "embed"
+        pairs = [self.vectors.get(one, (0.6, 0.8)) if is_embedding else (0.25, 0.75) for one in request.inputs]
+        return Encoded(
+            values=tuple(struct.pack("<2f", *pair) for pair in pairs),
+            labels=() if is_embedding else ("ham", "spam"),
+            prompt_tokens=sum(map(len, request.inputs)),
+        )
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerateChunk, None]:
         """The script's tokens, a chunk each, the choices in turn."""

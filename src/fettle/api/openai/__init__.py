@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from fettle.api.openai import batches, chat, completions, embeddings, files, fine_tuning, models, uploads
+from fettle.api.openai import batches, chat, completions, embeddings, files, fine_tuning, models, responses, uploads
 
 router = APIRouter()
-for part in (models, chat, completions, embeddings, files, uploads, fine_tuning, batches):
+for part in (models, chat, completions, responses, embeddings, files, uploads, fine_tuning, batches):
     router.include_router(part.router)

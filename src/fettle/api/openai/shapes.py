@@ -46,12 +46,13 @@ def text_of(**fields: str) -> BeforeValidator:
 
 def _part(part: Any, place: int, fields: Mapping[str, str]) -> str:
     kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-    if not isinstance(part, dict) or kind not in fields or not isinstance(part.get(fields[kind]), str):
+    field = fields.get(str(kind), "")
+    if not isinstance(part, dict) or not isinstance(part.get(field), str):
         first, field = next(iter(fields.items()))
         raise ValueError(
             f"part {place} is of type {kind!r}: only text parts {{'type': '{first}', '{field}': '...'}} are supported"
         )
-    return str(part[fields[kind]])
+    return str(part[field])
 
 
 Ignored = Any

@@ -24,6 +24,9 @@ def _is_object(value: str) -> str:
     return value
 
 
+Arguments = Annotated[str, AfterValidator(_is_object)]
+
+
 class Function(Record):
     """A function that may be called."""
 
@@ -64,7 +67,7 @@ class CalledFunction(Record):
     """What an earlier answer called."""
 
     name: Name
-    arguments: Annotated[str, AfterValidator(_is_object)]
+    arguments: Arguments
     # The client adds it for its user, and sends it back.
     parsed_arguments: Any = None
 

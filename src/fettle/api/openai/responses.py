@@ -1,0 +1,117 @@
+"""/v1/responses: answers that can be kept, and conversations that go on behind them."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from fettle.api.backend import Chunks, backend_of
+from fettle.api.errors import bug
+from fettle.api.middleware import body_of
+from fettle.api.openai.pages import page
+from fettle.api.openai.responses_answers import EventWriter, ResponseAnswer
+from fettle.api.openai.responses_shapes import ResponseRequest, read_items
+from fettle.api.openai.shapes import ChatRequest, parsed, schema
+from fettle.api.openai.tools import CallReader
+from fettle.api.streaming import EventStream, encode, json_response, until_gone
+from fettle.errors import FettleError, InvalidInput, NotFound
+from fettle.services.responses import Responses
+
+router = APIRouter(prefix="/v1/responses", tags=["OpenAI"])
+Keep = Callable[[ResponseAnswer], Awaitable[None]]
+
+
+@router.post("", openapi_extra=schema(ResponseRequest))
+async def create(request: Request) -> Response:
+    """Answer a text or a conversation."""
+    asked = parsed(ResponseRequest, await body_of(request))
+    chat = await asyncio.to_thread(_chat, asked, request)
+    generated = chat.generate_request()
+    answer = ResponseAnswer(asked, CallReader(chat), generated.sampling)
+    chunks = backend_of(request).generate([generated])
+
+    async def keep(answer: ResponseAnswer) -> None:
+        if asked.is_stored:
+            await asyncio.to_thread(_responses(request).keep, answer.stored())
+
+    if asked.stream:
+        return await EventStream.begun(request.receive, response_events(answer, chunks, keep))
+    return json_response(await until_gone(request.receive, response_body(answer, chunks, keep)))
+
+
+@router.get("/{response_id}")
+def retrieve(response_id: str, request: Request, stream: bool = False) -> dict[str, Any]:
+    """A kept answer."""
+    if stream:
+        raise InvalidInput(
+            "only whole answers are kept: there is nothing to stream", hint="Leave it out.", param="stream"
+        )
+    return _responses(request).get(response_id).answer
+
+
+@router.get("/{response_id}/input_items")
+def list_input_items(
+    response_id: str,
+    request: Request,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    order: Literal["asc", "desc"] = "desc",
+) -> dict[str, Any]:
+    """What was new in the request that a kept answer answered, the last item first."""
+    items = _responses(request).get(response_id).input_items
+    found = list(items if order == "asc" else reversed(items))
+    ids = [item["id"] for item in found]
+    if after is not None and after not in ids:
+        raise NotFound(f"there is no item {after!r} in this response", param="after")
+    begin = ids.index(after) + 1 if after else 0
+    return page(limit, lambda number: found[begin : begin + number], dict)
+
+
+@router.delete("/{response_id}")
+def delete(response_id: str, request: Request) -> dict[str, Any]:
+    """Delete a kept answer."""
+    _responses(request).delete(response_id)
+    return {"id": response_id, "object": "response", "deleted": True}
+
+
+async def response_body(answer: ResponseAnswer, chunks: Chunks, keep: Keep) -> bytes:
+    """The whole answer."""
+    async with aclosing(chunks):
+        async for _, chunk in chunks:
+            for _ in answer.add(chunk):
+                pass
+    await keep(answer)
+    return encode(answer.told())
+
+
+async def response_events(answer: ResponseAnswer, chunks: Chunks, keep: Keep) -> AsyncGenerator[bytes, None]:
+    """The answer as a stream's events; what goes wrong after the first of them is told by the last."""
+    writer, has_begun = EventWriter(), False
+    try:
+        async with aclosing(chunks):
+            async for _, chunk in chunks:
+                if not has_begun:
+                    yield writer.written(answer.begun())
+                    has_begun = True
+                if told := writer.written(answer.add(chunk)):
+                    yield told
+        # Before the end is told: then a client may go on behind it at once.
+        await keep(answer)
+        yield writer.written(answer.ended())
+    except Exception as error:
+        if not has_begun:
+            raise
+        yield writer.written(answer.failed(error if isinstance(error, FettleError) else bug(error)))
+
+
+def _chat(asked: ResponseRequest, request: Request) -> ChatRequest:
+    """What is asked, behind what was said before."""
+    earlier = asked.previous_response_id
+    return asked.chat(read_items(_responses(request).conversation(earlier)) if earlier else ())
+
+
+def _responses(request: Request) -> Responses:
+    return backend_of(request).platform.responses
