@@ -252,8 +252,9 @@ def test_a_client_that_hangs_up_stops_the_work(serving, until):
 @pytest.fixture
 def kept(platform):
     """A platform that keeps answers, whose models answer from a script."""
-    platform.engines = ScriptedPlatform().engines
-    return platform
+    own, platform.engines = platform.engines, ScriptedPlatform().engines
+    yield platform
+    platform.engines = own
 
 
 @pytest.mark.parametrize("stream", [False, True])
