@@ -72,3 +72,17 @@ def load_settings(**overrides: object) -> Settings:
         faults = [f"{Settings.PREFIX}{str(e['loc'][0]).upper()}={e['input']!r}: {e['msg']}" for e in error.errors()]
         raise InvalidInput("; ".join(faults), param=str(error.errors()[0]["loc"][0])) from error
     return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
+
+def api_key_from(variable: str) -> str:
+    """The key to another server, from the environment variable that holds it.
+
+    Raises:
+        InvalidInput: it is not set, or what it holds cannot be a key.
+    """
+    key = os.environ.get(variable, "")
+    if not key:
+        raise InvalidInput(f"the environment variable {variable} holds no API key", param="api_key_env")
+    if not (key.isascii() and key.isprintable()):
+        raise InvalidInput(f"what the environment variable {variable} holds is no API key", param="api_key_env")
+    return key

@@ -31,6 +31,7 @@ COMMANDS = {
     "eval": "Measure a model on a file of examples.",
     "pull": "Bring another base model, from a folder or a hub.",
     "up": "Serve all models over an OpenAI-compatible HTTP API.",
+    "bench": "Measure a server under load.",
     "doctor": "Check this installation.",
 }
 MODULES = {"eval": "evaluate"}
