@@ -21,15 +21,20 @@ class Settings(BaseModel):
     port: int = Field(default=8000, ge=0, le=65535, description="port that the server listens on; 0 takes a free one")
     threads: int = Field(default=2, ge=1, le=1024, description="CPU threads per worker process")
     max_tuning_jobs: int = Field(default=1, ge=1, le=64, description="tuning jobs that a server runs at once")
+    database_url: str = Field(
+        default="",
+        repr=False,  # it may hold a password
+        description="where the database is, e.g. postgresql://USER:PASSWORD@HOST/NAME; empty is a file in the home",
+    )
     report_to: str = Field(default="", description="where jobs also show their metrics: tensorboard, mlflow, or both")
     dtype: str = Field(
         default="auto", pattern="^(auto|float32|bfloat16)$", description="number type that models are served in"
     )
 
     @property
-    def database_url(self) -> str:
-        """SQLAlchemy URL of the embedded database."""
-        return f"sqlite:///{self.home / 'fettle.db'}"
+    def database(self) -> Path | str:
+        """The embedded database's file, or the URL of another."""
+        return self.database_url or self.home / "fettle.db"
 
     @property
     def metric_sinks(self) -> list[str]:

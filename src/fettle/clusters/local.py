@@ -17,6 +17,8 @@ from fettle.types.record import Record
 log = logging.getLogger(__name__)
 OnEvent = Callable[[dict[str, Any]], None]
 _TAIL_BYTES = 8192
+#: Variables of the environment that no worker needs.
+SECRETS = ("FETTLE_API_KEY", "FETTLE_DATABASE_URL", "HF_TOKEN")
 
 
 class Worker:
@@ -162,7 +164,7 @@ def _process(
 
 def _environment(threads: int) -> dict[str, str]:
     """The parent's environment without its secrets, and the number of threads for every library that has some."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("FETTLE_API_KEY", "HF_TOKEN")}
+    kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
     counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     switches = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
     # Threads that wait for each other by spinning starve on cores that others use too (a server beside a tuning job):

@@ -1,51 +1,86 @@
-"""The embedded database: SQLite with a write-ahead log, one writer at a time, errors that say what to do."""
+"""The database: a file (SQLite) or a server (PostgreSQL), one writer at a time, errors that say what to do."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Protocol, Self
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+    TimeoutError,  # noqa: A004 - SQLAlchemy's: no connection became free
+)
 
-from fettle.errors import StorageFailed
-from fettle.store.locks import locked
+from fettle.errors import InvalidInput, StorageFailed
 from fettle.store.migrate import upgrade
+from fettle.store.postgresql import PostgreSQL
+from fettle.store.sqlite import SQLite
 
-BUSY_TIMEOUT_SECONDS = 60
-_HINTS = {
-    "disk is full": "Free some space on its disk and try again; nothing was half-written.",
-    "readonly": "Give its owner the right to write, or choose another folder with FETTLE_HOME.",
-    "unable to open": "Check that the folder exists and can be written, or choose another with FETTLE_HOME.",
-    "not a database": "Move the file away (a backup, perhaps, is there to take its place) and try again.",
-    "malformed": "The file is damaged. Put a backup in its place, or move it away to start anew.",
-    "locked": "Another process has been writing for a long time. Look for one that hangs, and try again.",
-    "disk I/O": "The disk is full or failing. Free some space and try again.",
-}
+_EXPECTED = "Expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:////FOLDER/FILE."
+_UNDER_RIGHTS = "42501"
+
+
+class Backend(Protocol):
+    """What kinds of databases differ in."""
+
+    @property
+    def hints(self) -> Mapping[str, str]:
+        """Part of what the driver says -> what to do."""
+
+    def name(self, url: URL) -> str:
+        """What to call the database in messages; without secrets."""
+
+    def engine(self, url: URL) -> Engine:
+        """Connections to it."""
+
+    def begin(self, connection: Connection, *, is_writer: bool) -> None:
+        """Begin a transaction: a reader's sees one moment, a writer's has no other writer beside it."""
+
+    def opening(self, url: URL) -> AbstractContextManager[None]:
+        """A block in which the schema may be brought up to date."""
+
+
+BACKENDS: dict[str, Backend] = {"sqlite": SQLite(), "postgresql": PostgreSQL(), "postgres": PostgreSQL()}
 
 
 class Database:
-    """Connections to one database file; each block of `read` or `write` is one transaction."""
+    """Connections to one database; each block of `read` or `write` is one transaction."""
 
-    def __init__(self, path: Path) -> None:
-        """A database in the file `path`, which `open` prepares."""
-        self.path = path
-        self.engine = _engine(path)
+    def __init__(self, place: Path | URL | str) -> None:
+        """The database in a file (a path) or at a URL, which `open` prepares.
+
+        Raises:
+            InvalidInput: the URL cannot be read, or its driver is not installed.
+        """
+        self.url = _url(place)
+        self._backend = BACKENDS[self.url.get_backend_name()]
+        self.name = self._backend.name(self.url)
+        self.engine = self._backend.engine(self.url)
+        event.listen(self.engine, "begin", self._begin)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """The database at `path`, made if needed and brought to the newest schema.
+    def open(cls, place: Path | URL | str) -> Self:
+        """The database at `place`, made if needed (a file) and brought to the newest schema.
 
         Safe with several processes that start at once.
 
         Raises:
-            StorageFailed: it cannot be opened or written, or is damaged.
+            InvalidInput: see above.
+            StorageFailed: it cannot be opened or written, is damaged, or of a newer version.
         """
-        database = cls(path)
-        # Switching to the write-ahead log does not wait for others as statements do, hence a lock outside.
-        with locked(path.with_name("start.lock")), database.write() as connection:
-            upgrade(connection)
+        database = cls(place)
+        try:
+            with database._backend.opening(database.url), database.write() as connection:
+                upgrade(connection)
+        except BaseException:
+            database.close()
+            raise
         return database
 
     @contextmanager
@@ -66,39 +101,49 @@ class Database:
         """Give all connections back."""
         self.engine.dispose()
 
+    def _begin(self, connection: Connection) -> None:
+        self._backend.begin(connection, is_writer=connection.get_execution_options().get("is_writer", False))
+
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
         except IntegrityError:
             raise  # a rule of the schema, which the caller knows the meaning of
-        except (OperationalError, sqlite3.OperationalError) as error:
-            raise self._failure(error) from error
-        except (DatabaseError, sqlite3.DatabaseError) as error:
-            if type(error) in (DatabaseError, sqlite3.DatabaseError):
-                raise self._failure(error) from error
-            raise
+        except DataError as error:
+            raise InvalidInput(f"the database cannot keep a value: {_reason(error)}", hint="Change it.") from error
+        except (DatabaseError, TimeoutError, sqlite3.DatabaseError) as error:
+            if _is_a_bug(error):
+                raise
+            raise self._failure(_reason(error)) from error
 
-    def _failure(self, error: Exception) -> StorageFailed:
-        reason = str(getattr(error, "orig", None) or error)
-        hint = next((hint for part, hint in _HINTS.items() if part in reason), "")
-        return StorageFailed(f"the database {self.path} cannot be used: {reason}", hint=hint)
-
-
-def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
-    event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", _begin)
-    return engine
+    def _failure(self, reason: str) -> StorageFailed:
+        hint = next((hint for part, hint in self._backend.hints.items() if part in reason), "")
+        return StorageFailed(f"the database {self.name} cannot be used: {reason}", hint=hint)
 
 
-def _prepare(connection: sqlite3.Connection, _: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves; the driver would say it too late for a safe upgrade
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}").close()
+def _url(place: Path | URL | str) -> URL:
+    """The place as a URL; of one that cannot be read only the kind is told, for the rest may hold a password."""
+    if isinstance(place, Path):
+        return URL.create("sqlite", database=str(place))
+    try:
+        url = make_url(place)
+    except (ArgumentError, ValueError):
+        raise InvalidInput("the database URL cannot be read", hint=_EXPECTED, param="database_url") from None
+    if url.get_backend_name() not in BACKENDS:
+        message = f"there is no database of the kind {url.get_backend_name()!r}"
+        raise InvalidInput(message, hint=_EXPECTED, param="database_url")
+    return url
 
 
-def _begin(connection: Connection) -> None:
-    # IMMEDIATE: a writer waits for its turn at the start; it can never find later that others wrote meanwhile.
-    is_writer = connection.get_execution_options().get("is_writer", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+def _is_a_bug(error: Exception) -> bool:
+    """Whether it is a wrong statement, and not a place that cannot be used."""
+    if isinstance(error, ProgrammingError):
+        return getattr(error.orig, "sqlstate", None) != _UNDER_RIGHTS
+    places = (OperationalError, TimeoutError, sqlite3.OperationalError)
+    return not isinstance(error, places) and type(error) not in (DatabaseError, sqlite3.DatabaseError)
+
+
+def _reason(error: Exception) -> str:
+    """What the driver says, on one line; never the statement's values."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())

@@ -37,6 +37,9 @@ class Moment(TypeDecorator[datetime]):
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
+#: A number that may be above two thousand million; SQLite's integers are as wide as needed.
+WIDE = BigInteger().with_variant(Integer(), "sqlite")
+
 METADATA = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -96,7 +99,7 @@ artifacts = Table(
     "artifacts",
     METADATA,
     Column("hash", String, primary_key=True),
-    Column("size_bytes", Integer, nullable=False),
+    Column("size_bytes", WIDE, nullable=False),
     Column("created_at", Moment, nullable=False),
 )
 
@@ -144,7 +147,7 @@ responses = Table(
 events = Table(
     "events",
     METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", WIDE, primary_key=True, autoincrement=True),
     Column("subject", String, nullable=False, index=True),
     Column("type", String, nullable=False),
     Column("at", Moment, nullable=False),

@@ -46,7 +46,7 @@ def _rows(folder: Path) -> Path:
 
 def _register(settings: Settings, job: TuningJob, adapter: Path, kind: str) -> CustomModel:
     """Record an adapter as what a job has made."""
-    database = Database.open(settings.home / "fettle.db")
+    database = Database.open(settings.database)
     repository = Repository(database)
     registry = CustomModels(repository, ArtifactStore(settings.home / "artifacts", repository))
     try:

@@ -11,8 +11,8 @@ from fettle.store.repository import Repository
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Iterator[Repository]:
-    database = Database.open(tmp_path / "fettle.db")
+def repository(database_url: str, tmp_path: Path) -> Iterator[Repository]:
+    database = Database.open(database_url or tmp_path / "fettle.db")
     yield Repository(database)
     database.close()
 

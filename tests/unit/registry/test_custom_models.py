@@ -17,13 +17,14 @@ REGISTER = """
 import sys
 from pathlib import Path
 from fettle.registry.custom_models import CustomModels
+from fettle.settings import load_settings
 from fettle.store.artifacts import ArtifactStore
 from fettle.store.database import Database
 from fettle.store.repository import Repository
 from fettle.types.resources import TuningJob
 
 home = Path(sys.argv[1])
-repository = Repository(Database.open(home / "fettle.db"))
+repository = Repository(Database.open(load_settings(home=home).database))
 models = CustomModels(repository, ArtifactStore(home / "artifacts", repository))
 sys.stdin.read()
 for job_id in sys.argv[2:]:

@@ -21,9 +21,9 @@ SERVER = """
 import sys
 from pathlib import Path
 from fettle.services.platform import Platform, WorkerModules
-from fettle.settings import Settings
+from fettle.settings import load_settings
 
-platform = Platform(Settings(home=Path(sys.argv[1]), threads=1), WorkerModules(tune="scripted_tuner"))
+platform = Platform(load_settings(home=Path(sys.argv[1]), threads=1), WorkerModules(tune="scripted_tuner"))
 platform.supervisor.start()
 print("started", flush=True)
 sys.stdin.read()

@@ -20,14 +20,14 @@ RUNNER = """
 import sys
 from pathlib import Path
 from fettle.services.platform import Platform, WorkerModules
-from fettle.settings import Settings
+from fettle.settings import load_settings
 from fettle.types.tuning import StepEvent
 
 def tell(event):
     if isinstance(event, StepEvent):
         print(event.step, platform.tuning_jobs.get(sys.argv[2]).pid, flush=True)
 
-platform = Platform(Settings(home=Path(sys.argv[1]), threads=1), WorkerModules(tune="scripted_tuner"))
+platform = Platform(load_settings(home=Path(sys.argv[1]), threads=1), WorkerModules(tune="scripted_tuner"))
 platform.tuning_jobs.run(sys.argv[2], tell)
 """
 

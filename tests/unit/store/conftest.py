@@ -1,4 +1,4 @@
-"""A database of its own for each test."""
+"""A database of its own for each test, of every kind."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +10,8 @@ from fettle.store.repository import Repository
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database.open(tmp_path / "fettle.db")
+def database(database_url: str, tmp_path: Path) -> Iterator[Database]:
+    opened = Database.open(database_url or tmp_path / "fettle.db")
     yield opened
     opened.close()
 
@@ -19,3 +19,13 @@ def database(tmp_path: Path) -> Iterator[Database]:
 @pytest.fixture
 def repository(database: Database) -> Repository:
     return Repository(database)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where a database without any table is, of every kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    with request.getfixturevalue("postgres").database(is_empty=True) as url:
+        yield url

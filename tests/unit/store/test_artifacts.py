@@ -14,12 +14,13 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from fettle.errors import StorageFailed
+from fettle.settings import load_settings
 from fettle.store.artifacts import ArtifactStore
 from fettle.store.database import Database
 from fettle.store.repository import Repository
 
 home, source = Path(sys.argv[1]), Path(sys.argv[2])
-store = ArtifactStore(home / "artifacts", Repository(Database.open(home / "fettle.db")))
+store = ArtifactStore(home / "artifacts", Repository(Database.open(load_settings(home=home).database)))
 resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
 try:
     store.add({"small": source / "small", "weights": source / "weights"})

@@ -1,0 +1,26 @@
+"""The kinds of databases; what asks for `database_url` is tested on each."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from fettle.testing.postgres import Postgres, running_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for all tests."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """What FETTLE_DATABASE_URL is set to: nothing, for the file in the home folder, or a fresh database of a server."""
+    if request.param == "sqlite":
+        monkeypatch.delenv("FETTLE_DATABASE_URL", raising=False)
+        yield ""
+        return
+    with request.getfixturevalue("postgres").database() as url:
+        monkeypatch.setenv("FETTLE_DATABASE_URL", url)
+        yield url
