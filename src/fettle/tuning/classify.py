@@ -16,6 +16,7 @@ from fettle.models.dtypes import dtype_for
 from fettle.models.encoder_files import read_encoder_config
 from fettle.models.tokenizer import Tokenizer
 from fettle.tuning.classifier import Classifier
+from fettle.tuning.distributed import ALONE, Team
 from fettle.tuning.guards import check_trained
 from fettle.tuning.loop import Emit
 from fettle.tuning.material import Material
@@ -23,8 +24,10 @@ from fettle.tuning.tune import result_of, run_over, split_rows, write_about
 from fettle.types.tuning import MessageEvent, TuningPlan, TuningResult
 
 
-def tune_classifier(plan: TuningPlan, emit: Emit) -> TuningResult:
+def tune_classifier(plan: TuningPlan, emit: Emit, team: Team = ALONE) -> TuningResult:
     """Train what the plan says and write it to `plan.output_path`; goes on from `plan.work_path`'s checkpoint.
+
+    All processes of a `team` do this at once, and the first one writes.
 
     Raises:
         InvalidInput: the spec does not fit the model, or the rows have no classes.
@@ -38,11 +41,12 @@ def tune_classifier(plan: TuningPlan, emit: Emit) -> TuningResult:
     classifier = Classifier(base, method, config, settings, labels, dtype_for(settings.dtype))
     learner = classifier.learner(settings)
     check_trained(learner, classifier.model)
-    run = run_over(material, learner, settings, plan, emit)
+    run = run_over(material, learner, settings, plan, emit, team)
     progress = run.run()
-    output.mkdir(parents=True, exist_ok=True)
-    classifier.write(output, base=base, name=plan.spec.base)
-    write_about(output, prompt_format="prompt", kind=method.made, labels=labels)
+    if team.is_first:
+        output.mkdir(parents=True, exist_ok=True)
+        classifier.write(output, base=base, name=plan.spec.base)
+        write_about(output, prompt_format="prompt", kind=method.made, labels=labels)
     trained = sum(value.numel() for value in classifier.parameters.values())
     seconds = time.monotonic() - started
     return result_of(run, progress, trained=trained, total=classifier.num_parameters, seconds=seconds)

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import Literal
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from fettle.data.packing import Batch, Rows, split_by_tokens
 from fettle.errors import TrainingFailed
 from fettle.tuning.checkpoint import Checkpoints
+from fettle.tuning.distributed import ALONE, Team
 from fettle.tuning.guards import GradientWatch
 from fettle.tuning.learner import Learner
 from fettle.tuning.memory import DoesNotFitError, peak_memory_bytes
@@ -40,6 +42,7 @@ class Run:
         schedule: the rate's share at each step.
         checkpoints: where the run's state is kept; a run that finds one goes on from there.
         emit: called with every event, in order.
+        team: the processes that train together; each has a run like this one, and the first one writes checkpoints.
 
     Attributes:
         random: where dropout's numbers come from.
@@ -56,7 +59,9 @@ class Run:
         schedule: Schedule,
         checkpoints: Checkpoints,
         emit: Emit,
+        team: Team = ALONE,
     ) -> None:
+        self.team = team
         self.learner, self.rows, self.plan, self.validation = learner, rows, plan, validation
         self.settings, self.schedule, self.checkpoints, self.emit = settings, schedule, checkpoints, emit
         self._lengths = rows.lengths
@@ -83,8 +88,9 @@ class Run:
             TrainingFailed: the loss exploded, it or a gradient is no number, or one row alone does not fit memory.
             StorageFailed: a checkpoint could not be written.
         """
-        self.random.manual_seed(self.settings.seed)
+        self.random.manual_seed(self.team.seed(self.settings.seed))
         self._resume()
+        self.team.align(self.learner.parameters.values())
         self._started = (time.monotonic(), self.progress.step, self.progress.trained_tokens)
         self.learner.begin_epoch(self.progress.step // self.steps_per_epoch)
         while self.progress.step < self.total_steps and not self.progress.is_stopped:
@@ -129,6 +135,7 @@ class Run:
     def _step(self, rows: Sequence[int]) -> Steps[None]:
         rate = self.learner.set_rate(self.schedule(self.progress.step, self.total_steps))
         tally = yield from self._fitted(lambda: self._accumulate(rows))
+        self.team.add_gradients(self.learner.parameters.values())
         self._gradients.see(is_last_step=self.progress.step + 1 == self.total_steps)
         norm = self.learner.step(self.settings.max_gradient_norm)
         self.progress.step += 1
@@ -139,10 +146,11 @@ class Run:
             self.emit(self._step_event(tally.metrics(), rate, norm))
 
     def _accumulate(self, rows: Sequence[int]) -> Steps[Tally]:
-        """Gradients of each term's mean over the whole step, however many pieces it is computed in."""
-        pieces = self._pieces(rows)
+        """Gradients of each term's mean over the whole step, however many pieces and processes it is computed in."""
+        pieces = self._pieces(self.team.share(rows, self._lengths))
         counts = [self.learner.counts(piece) for piece in pieces]
-        shares = tuple(1 / max(sum(parts), 1) for parts in zip(*counts, strict=True))
+        told = self.team.gather([sum(parts) for parts in zip(*counts, strict=True)])
+        shares = tuple(1 / max(sum(parts), 1) for parts in zip_longest(*told, fillvalue=0))
         tally = Tally()
         for piece, count in zip(pieces, counts, strict=True):
             loss = yield Work(piece, shares)
@@ -150,28 +158,38 @@ class Run:
         return tally
 
     def _fitted(self, compute: Callable[[], Steps[Tally]]) -> Steps[Tally]:
-        """What `compute` gives; where memory does not suffice, from the same state again with smaller batches."""
+        """What `compute` gives, of all processes together.
+
+        Where memory does not suffice in one of them, all do it from the same state again, with smaller batches.
+        """
         random = self.random.get_state()
         while True:
             try:
-                return (yield from compute())
+                tally = yield from compute()
             except DoesNotFitError as error:
                 # If it is shared, who computes for several runs takes fewer of them at once.
-                if not error.is_shared:
-                    self._take_less(error)
+                too_large = [] if error.is_shared else [error.num_tokens, error.num_rows]
+                is_done = False
+            else:
+                too_large, is_done = [], True
+            faults = sorted(fault for fault in self.team.gather(too_large) if fault)
+            if faults:
+                self._take_less(*map(int, faults[0]))
+            elif is_done:
+                return Tally.summed(self.team.gather(tally.numbers))
             self.learner.clear_gradients()
             self.random.set_state(random)
 
-    def _take_less(self, error: DoesNotFitError) -> None:
+    def _take_less(self, num_tokens: int, num_rows: int) -> None:
         step = self.progress.step + 1
-        if error.num_rows == 1:
+        if num_rows == 1:
             raise TrainingFailed(
-                f"one row of {error.num_tokens:,} tokens does not fit into memory at step {step}",
+                f"one row of {num_tokens:,} tokens does not fit into memory at step {step}",
                 hint="Shorten the longest rows, train fewer layers (top_fraction), or free memory on this machine.",
-            ) from None
-        self.progress.max_tokens_per_batch = limit = error.num_tokens // 2
+            )
+        self.progress.max_tokens_per_batch = limit = num_tokens // 2
         text = (
-            f"{error.num_tokens:,} tokens at once do not fit into memory at step {step}: max_tokens_per_batch is "
+            f"{num_tokens:,} tokens at once do not fit into memory at step {step}: max_tokens_per_batch is "
             f"{limit:,} from now on, and more batches are added up, with the same result"
         )
         self._say(text, "out_of_memory", level="warning")
@@ -236,7 +254,7 @@ class Run:
         lengths = rows.lengths
         # Longest first: rows of like length share a rectangle of attention.
         order = sorted(range(len(rows)), key=lambda row: -int(lengths[row]))
-        for part in split_by_tokens(order, lengths, self._max_tokens):
+        for part in split_by_tokens(self.team.share(order, lengths), lengths, self._max_tokens):
             batch = rows.pack(part)
             loss = yield Work(batch)
             tally.merge(Tally.of(loss, self.learner.counts(batch)))
@@ -276,15 +294,22 @@ class Run:
         self.emit(MessageEvent(level=level, text=text, code=code))
 
     def _save(self) -> None:
-        random = self.random.get_state()
-        self.checkpoints.save(
-            {"progress": asdict(self.progress), "learner": self.learner.state(), "random": random, "best": self.best}
-        )
+        randoms = self.team.gather_tensors(self.random.get_state())
+        if self.team.is_first:
+            state = {"progress": asdict(self.progress), "learner": self.learner.state(), "best": self.best}
+            self.checkpoints.save({**state, "randoms": randoms})
 
     def _resume(self) -> None:
         if state := self.checkpoints.load():
             self.progress = Progress.restored(state["progress"])
             self.learner.restore(state["learner"])
             self.best = state["best"]
-            self.random.set_state(state["random"])
+            self._resume_random(state["randoms"])
             self._say(f"resumed at step {self.progress.step} of {self.total_steps}", "resumed")
+
+    def _resume_random(self, randoms: Sequence[torch.Tensor]) -> None:
+        """Go on with this process's random numbers; one more than there were then begins with some of its own."""
+        if self.team.rank < len(randoms):
+            self.random.set_state(randoms[self.team.rank])
+        else:
+            self.random.manual_seed(self.team.seed(self.settings.seed + self.progress.step))

@@ -1,7 +1,7 @@
 """Where a run stands: what its losses were, which was the best, and what has been said about them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
@@ -27,6 +27,21 @@ class Tally:
         """One batch's."""
         right = loss.num_correct, loss.num_tokens, loss.num_ranked_first, loss.num_ranked
         return cls(loss.terms.detach().tolist(), list(counts), *right)
+
+    @classmethod
+    def summed(cls, told: Iterable[Sequence[float]]) -> "Tally":
+        """What several processes have counted, each as its `numbers`."""
+        total = cls()
+        for numbers in told:
+            half = (len(numbers) - 4) // 2
+            counts = [int(number) for number in numbers[half:]]
+            total.merge(cls(list(numbers[:half]), counts[:half], *counts[half:]))
+        return total
+
+    @property
+    def numbers(self) -> list[float]:
+        """All that it counts, one after the other: the terms, their counts, and the four other numbers."""
+        return [*self.terms, *self.counts, self.num_correct, self.num_tokens, self.num_ranked_first, self.num_ranked]
 
     def merge(self, other: "Tally") -> None:
         """Count all that another has counted."""

@@ -20,6 +20,7 @@ from fettle.models.dtypes import dtype_for
 from fettle.models.loading import read_config
 from fettle.models.tokenizer import Tokenizer
 from fettle.tuning.checkpoint import Checkpoints, write_whole
+from fettle.tuning.distributed import ALONE, Team
 from fettle.tuning.guards import check_rows, check_trained
 from fettle.tuning.learner import Learner
 from fettle.tuning.loop import Emit, Run
@@ -36,8 +37,10 @@ from fettle.types.tuning import Hyperparameters, MessageEvent, TuningPlan, Tunin
 ABOUT = "fettle.json"
 
 
-def tune(plan: TuningPlan, emit: Emit) -> TuningResult:
+def tune(plan: TuningPlan, emit: Emit, team: Team = ALONE) -> TuningResult:
     """Train what the plan says and write it to `plan.output_path`; goes on from `plan.work_path`'s checkpoint.
+
+    All processes of a `team` do this at once, and the first one writes.
 
     Raises:
         InvalidInput: the spec does not fit the model, or no row can be used.
@@ -52,16 +55,24 @@ def tune(plan: TuningPlan, emit: Emit) -> TuningResult:
         settings = METHODS[spec.method].completed(spec.hyperparameters)
         learner = trainee.learner(settings)
         check_trained(learner, trainee.decoder)
-        run = run_over(material, learner, settings, plan, emit)
+        run = run_over(material, learner, settings, plan, emit, team)
         progress = run.run()
-    write_output(Path(plan.output_path), trainee, base, spec.base, material.prompt_format)
+    if team.is_first:
+        write_output(Path(plan.output_path), trainee, base, spec.base, material.prompt_format)
     trained = sum(value.numel() for value in trainee.parameters.values())
     is_adapter = trainee.parameters.keys().isdisjoint(dict(trainee.decoder.named_parameters()))
     total = trainee.decoder.config.num_parameters + is_adapter * trained
     return result_of(run, progress, trained=trained, total=total, seconds=time.monotonic() - started)
 
 
-def run_over(material: Material, learner: Learner, settings: Hyperparameters, plan: TuningPlan, emit: Emit) -> Run:
+def run_over(
+    material: Material,
+    learner: Learner,
+    settings: Hyperparameters,
+    plan: TuningPlan,
+    emit: Emit,
+    team: Team = ALONE,
+) -> Run:
     """The loop over this material, with settings that the method has completed."""
     num_rows = len(material.train)
     batch_size = settings.rows_per_step(num_rows)
@@ -76,6 +87,7 @@ def run_over(material: Material, learner: Learner, settings: Hyperparameters, pl
         schedule=schedule_for(settings),
         checkpoints=Checkpoints(Path(plan.work_path)),
         emit=emit,
+        team=team,
     )
 
 

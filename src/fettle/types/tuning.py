@@ -228,6 +228,7 @@ class TuningPlan(Record):
     output_path: str
     cache_path: str | None = Field(default=None, description="folder that jobs share; None keeps nothing for others")
     threads: int = 2
+    num_processes: int = Field(default=1, ge=0, description="that share each step's rows; 0 is one for each GPU")
 
 
 class Metrics(Record):
