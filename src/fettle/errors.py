@@ -61,10 +61,27 @@ class Unauthorized(FettleError):
     code, http_status, exit_code = "invalid_api_key", 401, 2
 
 
+class Forbidden(FettleError):
+    """The API key is right, and does not allow this."""
+
+    code, http_status, exit_code = "forbidden", 403, 2
+
+
 class TooManyRequests(FettleError):
     """The server has as much work as it accepts; try again later."""
 
     code, http_status, exit_code = "too_many_requests", 429, 1
+    retry_after_seconds = 1
+
+
+class QuotaExceeded(TooManyRequests):
+    """An API key has used up what it may in a minute or a day."""
+
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 1, hint: str = "", param: str = "") -> None:
+        super().__init__(message, hint=hint, param=param)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class TooLarge(InvalidInput):

@@ -8,8 +8,8 @@ from importlib.metadata import version
 from fastapi import Depends, FastAPI
 
 from fettle.api import classify, health, openai, rerank
-from fettle.api.auth import KeyCheck
-from fettle.api.backend import Backend, Platform
+from fettle.api.auth import Authentication, KeyCheck
+from fettle.api.backend import Backends, Installation
 from fettle.api.errors import add_error_handlers
 from fettle.api.metrics import Meters
 from fettle.api.middleware import Envelope
@@ -22,7 +22,7 @@ MAX_RUNNING = 1024
 
 
 def create_app(
-    platform: Platform,
+    platform: Installation,
     key: KeyCheck,
     *,
     preload: Sequence[str] = (),
@@ -34,7 +34,7 @@ def create_app(
 
     Args:
         platform: where models and engines are; its engines start and stop with the application.
-        key: who may call; health routes are open to all.
+        key: the installation's own; projects' keys may call too, and health routes are open to all.
         preload: models that are loaded at once; others when they are first asked.
         max_body_bytes: longest request that is read.
         max_upload_bytes: longest upload of a file that is read.
@@ -43,21 +43,21 @@ def create_app(
     meters = Meters()
     # No pages of documentation: they load their scripts from elsewhere. The document itself is at /openapi.json.
     app = FastAPI(title="Fettle", version=version("fettle-ai"), lifespan=_lifespan, docs_url=None, redoc_url=None)
-    backend = Backend(platform, meters, max_running)
-    app.state.backend, app.state.preload = backend, preload
-    app.state.batch_runner = BatchRunner(platform.batches, BatchLines(backend))
+    app.state.backends = backends = Backends(platform, meters, max_running)
+    app.state.platform, app.state.preload = platform, preload
+    app.state.batch_runner = BatchRunner(platform.everywhere.batches, BatchLines(backends))
     app.state.max_body_bytes, app.state.max_upload_bytes = max_body_bytes, max_upload_bytes
     app.add_middleware(Envelope, meters=meters)
     add_error_handlers(app)
     app.include_router(health.open_router)
     for router in (health.router, openai.router, classify.router, rerank.router):
-        app.include_router(router, dependencies=[Depends(key)])
+        app.include_router(router, dependencies=[Depends(Authentication(key, platform.keys))])
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    platform = app.state.backend.platform
+    platform = app.state.platform
     await platform.engines.start(app.state.preload)
     await asyncio.to_thread(platform.supervisor.start)
     app.state.batch_runner.start()

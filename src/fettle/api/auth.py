@@ -1,19 +1,22 @@
-"""Who may call: one API key, kept as a hash, compared in constant time."""
+"""Who calls: the installation's own key or one of a project's, kept as hashes, compared in constant time."""
 
-import hashlib
+import asyncio
 import os
 import secrets
 from pathlib import Path
 
 from fastapi import Request
 
+from fettle.api.permissions import check_declared
 from fettle.errors import StorageFailed, Unauthorized
+from fettle.services.keys import Keys, digest_of, wrong_key
+from fettle.types.access import INSTALLATION, Actor, Principal, act_as
 
 KEY_FILE = "api-key.sha256"
 
 
 class KeyCheck:
-    """Knows the hash of the key that clients must send."""
+    """Knows the hash of the installation's own key: that of an administrator of the default project."""
 
     def __init__(self, digest: str) -> None:
         """A check for the key with this SHA-256."""
@@ -22,7 +25,11 @@ class KeyCheck:
     @classmethod
     def of(cls, key: str) -> "KeyCheck":
         """A check for `key`."""
-        return cls(hash_of(key))
+        return cls(digest_of(key))
+
+    def is_key(self, key: str) -> bool:
+        """Whether it is the one."""
+        return secrets.compare_digest(digest_of(key), self._digest)
 
     def __call__(self, request: Request) -> None:
         """Let the request pass if it carries the key.
@@ -30,22 +37,51 @@ class KeyCheck:
         Raises:
             Unauthorized: it carries none or another one.
         """
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
-            raise Unauthorized(
-                "no API key was sent",
-                hint="Send the header `Authorization: Bearer KEY` (api_key=... in OpenAI's clients).",
-            )
-        if not secrets.compare_digest(hash_of(key.strip()), self._digest):
-            raise Unauthorized(
-                "the API key is wrong",
-                hint="`fettle up` printed it at its first start; `fettle up --new-key` makes another.",
-            )
+        if not self.is_key(key_sent(request)):
+            raise wrong_key()
 
 
-def hash_of(key: str) -> str:
-    """SHA-256 in hex; keys are random, so nothing slower is needed."""
-    return hashlib.sha256(key.encode()).hexdigest()
+class Authentication:
+    """Finds out whom a request comes from, before its route is called."""
+
+    def __init__(self, own: KeyCheck, keys: Keys) -> None:
+        """By the installation's `own` key, and those of projects."""
+        self._own, self._keys = own, keys
+
+    async def __call__(self, request: Request) -> None:
+        """Leave the principal at the request, and name it in what the audit log tells from here on.
+
+        Raises:
+            Unauthorized: the request carries no key, or one that nobody has (any more).
+            Forbidden: the route says of nobody that he may call it, and this is no administrator.
+        """
+        key = key_sent(request)
+        principal = INSTALLATION if self._own.is_key(key) else await asyncio.to_thread(self._keys.authenticate, key)
+        request.state.principal = principal
+        check_declared(request, principal)
+        # In the request's own task: it is this request's alone, and its threads inherit it.
+        act_as(actor_of(request, principal))
+
+
+def actor_of(request: Request, principal: Principal) -> Actor:
+    """A principal as the audit log tells it."""
+    host = request.client.host if request.client else ""
+    return Actor(who=principal.key_id, origin=host, request_id=request.scope.get("request_id", ""))
+
+
+def key_sent(request: Request) -> str:
+    """The key that a request carries.
+
+    Raises:
+        Unauthorized: it carries none.
+    """
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        raise Unauthorized(
+            "no API key was sent",
+            hint="Send the header `Authorization: Bearer KEY` (api_key=... in OpenAI's clients).",
+        )
+    return key.strip()
 
 
 def key_of_installation(home: Path, given: str, *, renew: bool = False) -> tuple[KeyCheck, str | None]:
@@ -66,7 +102,7 @@ def key_of_installation(home: Path, given: str, *, renew: bool = False) -> tuple
         if path.exists() and not renew:
             return KeyCheck(_stored(path)), None
         key = f"fettle-{secrets.token_urlsafe(32)}"
-        _write_private(path, hash_of(key))
+        _write_private(path, digest_of(key))
     except OSError as error:
         raise StorageFailed(f"the API key's file {path} cannot be used: {error.strerror or error}") from error
     return KeyCheck.of(key), key

@@ -11,10 +11,12 @@ from fettle.api.metrics import Meters, measured
 from fettle.errors import TooManyRequests, Unavailable
 from fettle.services.batches import Batches
 from fettle.services.files import Files
+from fettle.services.keys import Keys
 from fettle.services.responses import Responses
 from fettle.services.supervisor import Supervisor
 from fettle.services.tuning_jobs import TuningJobs
 from fettle.services.uploads import Uploads
+from fettle.types.access import DEFAULT_PROJECT
 from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.generation import GenerateChunk, GenerateRequest
 from fettle.types.resources import BaseModelEntry, CustomModel, TuningJob
@@ -85,7 +87,7 @@ class Engines(Protocol):
 
 
 class Platform(Protocol):
-    """What the API needs of the platform."""
+    """What the API needs of the platform, as a project sees it."""
 
     @property
     def base_models(self) -> BaseModels:
@@ -124,12 +126,26 @@ class Platform(Protocol):
         """What runs the jobs."""
 
 
-class Backend:
-    """The platform, measured, with a limit to what is asked of it at once."""
+class Installation(Platform, Protocol):
+    """What the API needs of the whole installation, whose own services are those of the default project."""
 
-    def __init__(self, platform: Platform, meters: Meters, max_running: int) -> None:
-        """The backend of one application; `max_running` prompts are answered or wait at once."""
-        self.platform, self.meters = platform, meters
+    @property
+    def keys(self) -> Keys:
+        """Who may call."""
+
+    @property
+    def everywhere(self) -> Platform:
+        """The services that see all projects."""
+
+    def of(self, project: str) -> Platform:
+        """The services of a project."""
+
+
+class Room:
+    """How much is asked of the server at this moment, by all its callers."""
+
+    def __init__(self, max_running: int) -> None:
+        """Room for `max_running` prompts that are answered or wait at once."""
         self._max_running, self._running = max_running, 0
 
     def generate(self, requests: Sequence[GenerateRequest]) -> Chunks:
@@ -139,24 +155,13 @@ class Backend:
             TooManyRequests: the server has all the work that it accepts.
         """
         return self._counted(len(requests), merged([self._measured(request) for request in requests]))
-
-    async def encode(self, request: EncodeRequest) -> Encoded:
-        """What a sentence encoder makes of texts, which count as one prompt.
+    @contextmanager
+    def taken(self, number: int) -> Iterator[None]:
+        """Hold room for as many prompts inside the block.
 
         Raises:
-            TooManyRequests: the server has all the work that it accepts.
+            TooManyRequests: there is not as much.
         """
-        with self._taken(1), self.meters.running.track_inprogress():
-            encoded = await self.platform.engines.encode(request)
-        self.meters.requests.labels(request.model, "ok").inc()
-        self.meters.prompt_tokens.labels(request.model).inc(encoded.prompt_tokens)
-        return encoded
-
-    def _measured(self, request: GenerateRequest) -> AsyncGenerator[GenerateChunk, None]:
-        return measured(request, _unbroken(self.platform.engines.generate(request)), self.meters)
-
-    @contextmanager
-    def _taken(self, number: int) -> Iterator[None]:
         if self._running + number > self._max_running:
             raise TooManyRequests(
                 f"more than {self._max_running} prompts at once", hint="Send it again a little later."
@@ -167,8 +172,32 @@ class Backend:
         finally:
             self._running -= number
 
+
+class Backend:
+    """A project of the platform, measured, with a limit to what is asked of all projects at once."""
+
+    def __init__(self, platform: Platform, meters: Meters, room: Room) -> None:
+        """The backend for who may see `platform`."""
+        self.platform, self.meters, self._room = platform, meters, room
+
+
+    async def encode(self, request: EncodeRequest) -> Encoded:
+        """What a sentence encoder makes of texts, which count as one prompt.
+
+        Raises:
+            TooManyRequests: the server has all the work that it accepts.
+        """
+        with self._room.taken(1), self.meters.running.track_inprogress():
+            encoded = await self.platform.engines.encode(request)
+        self.meters.requests.labels(request.model, "ok").inc()
+        self.meters.prompt_tokens.labels(request.model).inc(encoded.prompt_tokens)
+        return encoded
+
+    def _measured(self, request: GenerateRequest) -> AsyncGenerator[GenerateChunk, None]:
+        return measured(request, _unbroken(self.platform.engines.generate(request)), self.meters)
+
     async def _counted(self, number: int, chunks: Chunks) -> Chunks:
-        with self._taken(number):
+        with self._room.taken(number):
             async with aclosing(chunks):
                 async for numbered in chunks:
                     yield numbered
@@ -183,10 +212,22 @@ class Backend:
 
 
 def backend_of(request: Request) -> Backend:
-    """The backend of the application that a request came to."""
-    backend = request.app.state.backend
-    assert isinstance(backend, Backend)
-    return backend
+    """The backend of the project that a request comes from; of the default one where nobody has to say who he is."""
+    backends, principal = request.app.state.backends, getattr(request.state, "principal", None)
+    assert isinstance(backends, Backends)
+    return backends.of(principal.project_id if principal else DEFAULT_PROJECT)
+
+
+class Backends:
+    """The backends of one application."""
+
+    def __init__(self, platform: Installation, meters: Meters, max_running: int) -> None:
+        """A backend for each project of `platform`, all of which share the room."""
+        self.platform, self._meters, self._room = platform, meters, Room(max_running)
+
+    def of(self, project: str) -> Backend:
+        """The backend of a project."""
+        return Backend(self.platform.of(project), self._meters, self._room)
 
 
 async def _unbroken(chunks: AsyncGenerator[GenerateChunk, None]) -> AsyncGenerator[GenerateChunk, None]:

@@ -12,6 +12,7 @@ from fettle.api.backend import backend_of
 from fettle.api.middleware import body_of
 from fettle.api.openai.embeddings import Inputs, encode_request, numbers
 from fettle.api.openai.shapes import Ignored, parsed, schema
+from fettle.api.permissions import needs
 from fettle.api.streaming import encode, json_response, until_gone
 from fettle.types.encoding import Encoded
 from fettle.types.record import Record
@@ -27,8 +28,10 @@ class ClassifyRequest(Record):
     user: Ignored = None
 
 
-@router.post("/v1/classify", openapi_extra=schema(ClassifyRequest))
-@router.post("/classify", openapi_extra=schema(ClassifyRequest), include_in_schema=False)
+@router.post("/v1/classify", openapi_extra=schema(ClassifyRequest), dependencies=[needs("models:use")])
+@router.post(
+    "/classify", openapi_extra=schema(ClassifyRequest), include_in_schema=False, dependencies=[needs("models:use")]
+)
 async def create(request: Request) -> Response:
     """Say of which class each text is, and how likely each class is."""
     asked = parsed(ClassifyRequest, await body_of(request))

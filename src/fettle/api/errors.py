@@ -14,6 +14,7 @@ from fettle.errors import FettleError, InvalidInput, NotFound, TooManyRequests, 
 log = logging.getLogger(__name__)
 _TYPES = {429: "rate_limit_error"}
 _RETRY_AFTER_SECONDS = 1
+_PATIENCE_SECONDS = 60
 
 
 def error_body(error: FettleError) -> dict[str, Any]:
@@ -34,7 +35,9 @@ def error_response(error: FettleError) -> Response:
     """The whole answer; its headers say whether asking again can help, so that clients do not repeat in vain."""
     headers = {"x-should-retry": "false"}
     if isinstance(error, TooManyRequests | Unavailable):
-        headers = {"x-should-retry": "true", "retry-after": str(_RETRY_AFTER_SECONDS)}
+        seconds = error.retry_after_seconds if isinstance(error, TooManyRequests) else _RETRY_AFTER_SECONDS
+        # Clients wait that long by themselves, if it is not longer than they have patience for.
+        headers = {"x-should-retry": str(seconds <= _PATIENCE_SECONDS).lower(), "retry-after": str(seconds)}
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
     body = msgspec.json.encode(error_body(error))

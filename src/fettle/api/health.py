@@ -5,6 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from fettle.api.backend import backend_of
+from fettle.api.permissions import needs
 from fettle.api.streaming import encode
 
 open_router, router = APIRouter(), APIRouter()
@@ -25,7 +26,7 @@ async def readyz(request: Request) -> Response:
     return Response(body, 200 if is_ready else 503, media_type="application/json")
 
 
-@router.get("/metrics")
+@router.get("/metrics", dependencies=[needs("metrics:read")])
 async def metrics(request: Request) -> Response:
     """All counters, as Prometheus reads them."""
     return Response(await backend_of(request).metrics_page(), media_type=CONTENT_TYPE_LATEST)

@@ -28,7 +28,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         status = 0
-        request_id = _request_id(scope)
+        request_id = scope["request_id"] = _request_id(scope)
 
         async def sending(message: Message) -> None:
             nonlocal status

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from fettle.api.app import create_app
 from fettle.api.auth import key_of_installation
-from fettle.api.backend import Platform
+from fettle.api.backend import Installation
 from fettle.errors import Conflict, InvalidInput, Unavailable
 from fettle.settings import Settings
 from fettle.types.record import Record
@@ -36,7 +36,7 @@ class Address(Record):
 
 
 def serve(
-    platform: Platform,
+    platform: Installation,
     settings: Settings,
     *,
     preload: Sequence[str] = (),

@@ -106,7 +106,7 @@ def artifacts(settings: Settings) -> list[Finding]:
     root = settings.home / "artifacts"
     before = len(list(root.glob("??/*")))
     with Platform(settings) as platform:  # opening it sweeps
-        models = platform.custom_models.list()
+        models = platform.everywhere.custom_models.list()
         missing = [finding for model in models for finding in _missing(platform, model)]
     orphaned = before - len(list(root.glob("??/*")))
     swept = f"; {orphaned} orphaned folders removed" if orphaned else ""

@@ -73,8 +73,9 @@ class CustomModels:
             artifact = self._artifacts.place(staged, records)
             model = CustomModel(
                 id=new_id("model"),
+                project_id=job.project_id,
                 name=job.spec.name,
-                version=records.highest(CustomModel, "version", name=job.spec.name) + 1,
+                version=_last_version(records, job) + 1,
                 base=job.spec.base,
                 method=job.spec.method,
                 kind=kind,
@@ -127,5 +128,10 @@ class CustomModels:
         return made[0] if made else None
 
 
+def _last_version(records: Records, job: TuningJob) -> int:
+    return records.highest(CustomModel, "version", name=job.spec.name, project_id=job.project_id)
+
+
 def _users(records: Records, artifact: str) -> list[CustomModel]:
-    return [model for model in records.find(CustomModel, artifact=artifact) if model.state in ("creating", "active")]
+    """The models, whosever they are, that have these files."""
+    return [model for model in records.everywhere.find(CustomModel, artifact=artifact) if model.state in ("creating", "active")]

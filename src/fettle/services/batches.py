@@ -160,7 +160,7 @@ class Batches:
     def sweep(self) -> None:
         """Remove what killed servers left of batches that have ended."""
         for folder in self._root.glob("batch_*"):
-            with self._repository.write() as records:
+            with self._repository.everywhere.write() as records:
                 if not any(batch.state in UNFINISHED for batch in records.find(Batch, id=folder.name)):
                     self._drop(folder.name)
 
@@ -169,7 +169,7 @@ class Batches:
             path = journal.path(name)
             if path and not getattr(batch, field):
                 told = f"{batch.id}_{field.removesuffix('_file')}.jsonl"
-                with self._files.kept(path, told, "batch_output") as (records, file):
+                with self._files.kept(path, told, "batch_output", batch.project_id) as (records, file):
                     records.update(records.get(Batch, batch.id), **{field: file.id})
 
     def _move(self, batch_id: str, state: BatchState, **changes: object) -> Batch:

@@ -5,9 +5,10 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from fettle.clusters.local_engine import LocalEngine
 from fettle.errors import FettleError, InvalidInput, NotFound, unknown
@@ -15,6 +16,7 @@ from fettle.registry.base_models import not_installed
 from fettle.services.base_models import BaseModels
 from fettle.services.custom_models import CustomModels
 from fettle.settings import Settings
+from fettle.types.access import DEFAULT_PROJECT
 from fettle.types.encoder import ENCODER_FAMILIES
 from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.generation import GenerateChunk, GenerateRequest
@@ -55,6 +57,12 @@ class Engines:
         self._restarts: Counter[str] = Counter()
 
     def find(self, model: str) -> Resolved:
+    def of(self, custom_models: CustomModels) -> Self:
+        """The same engines for whoever may name these custom models only."""
+        view = copy(self)
+        view._custom_models = custom_models
+        return view
+
         """What a model's name means.
 
         Raises:
@@ -194,7 +202,9 @@ def resolve(model: str, base_models: BaseModels, custom_models: CustomModels) ->
     path, base = custom_models.path(custom), base_models.get(custom.base)
     is_encoder = base.family in ENCODER_FAMILIES
     if custom.kind == "full":
-        return Resolved(custom.full_name, path, is_encoder=is_encoder)
+        # Names are a project's own; an engine's name is seen by all.
+        name = custom.full_name if custom.project_id == DEFAULT_PROJECT else custom.id
+        return Resolved(name, path, is_encoder=is_encoder)
     return Resolved(custom.base, Path(base.path), custom.id, path, is_encoder)
 
 

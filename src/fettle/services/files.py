@@ -7,6 +7,7 @@ from pathlib import Path
 from fettle.store.artifacts import ArtifactStore
 from fettle.store.events import EventLog
 from fettle.store.repository import Artifact, Records, Repository
+from fettle.types.access import DEFAULT_PROJECT
 from fettle.types.ids import new_id, now
 from fettle.types.resources import FilePurpose, StoredFile, TuningJob
 
@@ -31,20 +32,29 @@ class Files:
         with self._artifacts.draft() as path:
             yield path
 
-    def keep(self, draft: Path, filename: str, purpose: FilePurpose, *, job_id: str | None = None) -> StoredFile:
-        """Keep what was written at `draft`; as the results of a job, if one is named, at the same moment.
+    def keep(self, draft: Path, filename: str, purpose: FilePurpose, *, job: TuningJob | None = None) -> StoredFile:
+        """Keep what was written at `draft`; as the results of a job, if one is given, at the same moment.
 
         Raises:
             StorageFailed: the disk is full; nothing is recorded.
         """
-        with self.kept(draft, filename, purpose) as (records, file):
-            if job_id:
-                records.update(records.get(TuningJob, job_id), results_file=file.id)
+        project = job.project_id if job else DEFAULT_PROJECT
+        with self.kept(draft, filename, purpose, project) as (records, file):
+            if job:
+                records.update(records.get(TuningJob, job.id), results_file=file.id)
         return file
 
     @contextmanager
-    def kept(self, draft: Path, filename: str, purpose: FilePurpose) -> Iterator[tuple[Records, StoredFile]]:
+    def kept(
+        self, draft: Path, filename: str, purpose: FilePurpose, project: str = DEFAULT_PROJECT
+    ) -> Iterator[tuple[Records, StoredFile]]:
         """Keep what was written at `draft`, with whatever else the block records; all of it or nothing.
+
+        Args:
+            draft: see `draft`.
+            filename: as it is told.
+            purpose: what it is for.
+            project: whose it is, for services that see all projects; those of one keep it for theirs.
 
         Raises:
             StorageFailed: the disk is full; nothing is recorded.
@@ -54,6 +64,7 @@ class Files:
             file = records.insert(
                 StoredFile(
                     id=new_id("file"),
+                    project_id=project,
                     filename=filename,
                     purpose=purpose,
                     artifact=artifact.hash,
@@ -114,5 +125,5 @@ class Files:
 
 
 def _has_users(records: Records, artifact: str) -> bool:
-    """Whether another file has the same content."""
-    return bool(records.find(StoredFile, artifact=artifact))
+    """Whether another file has the same content, whosever it is."""
+    return bool(records.everywhere.find(StoredFile, artifact=artifact))

@@ -337,7 +337,7 @@ class TuningJobs:
         """Keep the table of its steps as a file."""
         with self._files.draft() as path:
             path.write_text(self.metrics(job.id), encoding="utf-8")
-            self._files.keep(path, "step_metrics.csv", "fine-tune-results", job_id=job.id)
+            self._files.keep(path, "step_metrics.csv", "fine-tune-results", job=job)
 
     def _record_end(self, job_id: str, error: BaseException, *, goes_on: bool = False) -> None:
         state, told = _ended(job_id, error)

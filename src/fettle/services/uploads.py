@@ -133,13 +133,14 @@ class Uploads:
         return done
 
     def sweep(self) -> None:
-        """Let uploads expire whose time is over, and drop the parts of all that ended."""
-        with self._repository.write() as records:
+        """Let uploads expire whose time is over, and drop the parts of all that ended; those of all projects."""
+        repository = self._repository.everywhere
+        with repository.write() as records:
             late = [upload for upload in records.find(Upload, state="pending") if _is_late(upload)]
             for upload in late:
                 records.move(Upload, upload.id, "expired")
         for folder in self._root.glob("upload_*"):
-            if not self._repository.find(Upload, id=folder.name, state="pending"):
+            if not repository.find(Upload, id=folder.name, state="pending"):
                 self._drop(folder.name)
 
     def _folder(self, upload_id: str) -> Path:

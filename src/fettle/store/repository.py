@@ -161,6 +161,11 @@ class Records:
         check_move(stored.lifecycle, key, record.state, state)  # type: ignore[attr-defined]
         return self._replace(record, {**changes, "state": state})
 
+    def touch(self, kind: type[R], key: str, **columns: Any) -> None:
+        """Write down columns that say when something was last used; no change, and not told as one."""
+        table = STORED[kind].table
+        self.connection.execute(update(table).where(table.c[STORED[kind].key] == key).values(columns))
+
     def delete(self, kind: type[R], key: str) -> None:
         """Remove a record; nothing happens when it is gone already."""
         table = STORED[kind].table
@@ -263,6 +268,11 @@ class Repository:
         with self.write() as records:
             current = records.get(type(record), getattr(record, STORED[type(record)].key))
             return records.update(current, **changes)
+
+    def touch(self, kind: type[R], key: str, **columns: Any) -> None:
+        """See `Records.touch`."""
+        with self.write() as records:
+            records.touch(kind, key, **columns)
 
     def move(self, kind: type[R], key: str, state: str, **changes: Any) -> R:
         """See `Records.move`."""

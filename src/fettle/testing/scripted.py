@@ -3,9 +3,11 @@
 import asyncio
 import struct
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from fettle.errors import unknown
+from fettle.services.keys import wrong_key
+from fettle.types.access import Principal
 from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.generation import FinishReason, GenerateChunk, GenerateRequest, TokenLogprob
 from fettle.types.ids import new_id, now
@@ -180,6 +182,14 @@ class IdleBatches:
         return []
 
 
+class NoKeys:
+    """Keys of projects, of which there are none."""
+
+    def authenticate(self, key: str) -> Principal:
+        """Nobody has it."""
+        raise wrong_key()
+
+
 class ScriptedPlatform:
     """A base model 'base', a custom model 'tickets' in two versions, and one whose name has a slash."""
 
@@ -190,7 +200,16 @@ class ScriptedPlatform:
         self.custom_models = Listed({model.full_name: model for model in customs})
         names = ("base", "org/base", "tickets", *(model.full_name for model in customs))
         self.engines = ScriptedEngines(dict.fromkeys(names, script))
-        self.supervisor, self.batches = IdleSupervisor(), IdleBatches()
+        self.supervisor, self.batches, self.keys = IdleSupervisor(), IdleBatches(), NoKeys()
+
+    @property
+    def everywhere(self) -> Self:
+        """All projects, of which there is one."""
+        return self
+
+    def of(self, project: str) -> Self:
+        """The one project."""
+        return self
 
 
 def base_model(name: str) -> BaseModelEntry:

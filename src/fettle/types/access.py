@@ -91,6 +91,7 @@ class Principal(Record):
     role: Role
     key_id: str
     permissions: frozenset[Permission]
+    requests_per_minute: int | None = None
     tokens_per_day: int | None = None
 
 

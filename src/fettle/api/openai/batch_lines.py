@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 from pydantic import Field
 
-from fettle.api.backend import Backend
+from fettle.api.backend import Backend, Backends
 from fettle.api.errors import bug, error_body
 from fettle.api.openai.chat import chat_body
 from fettle.api.openai.completions import completion_body
@@ -68,13 +68,13 @@ class BatchLine(Record):
 class BatchLines:
     """What the lines of batches mean to this server."""
 
-    def __init__(self, backend: Backend) -> None:
-        """Lines that `backend` answers, as it answers what is asked live."""
-        self._backend = backend
+    def __init__(self, backends: Backends) -> None:
+        """Lines that the backend of their project answers, as it answers what is asked live."""
+        self._backends = backends
 
     def check(self, batch: Batch, path: Path) -> Checked:
         """What is wrong with the requests in a file, if anything is."""
-        check = _Check(batch.endpoint, self._backend)
+        check = _Check(batch.endpoint, self._backends.of(batch.project_id))
         try:
             for item in scan_rows(path):
                 check.see(item)
@@ -85,7 +85,7 @@ class BatchLines:
     async def answer(self, batch: Batch, row: Row) -> Answer:
         """The answer to a request that was checked; also if it is an error."""
         try:
-            status, body = 200, await self._tried(ENDPOINTS[batch.endpoint], row.value["body"])
+            status, body = 200, await self._tried(batch, row.value["body"])
         except FettleError as error:
             status, body = error.http_status, encode(error_body(error))
         except Exception as error:  # noqa: BLE001 - as for a live request, of which nobody else hears either
@@ -98,14 +98,15 @@ class BatchLines:
         message = "This request could not be executed before the completion window expired."
         return _answer(row, is_error=True, response=None, error={"code": "batch_expired", "message": message})
 
-    async def _tried(self, endpoint: Endpoint, body: Any) -> bytes:
+    async def _tried(self, batch: Batch, body: Any) -> bytes:
         """The answer; who is asked live goes first, and an engine that died is asked again."""
         asked, num_tries = parsed(endpoint.kind, encode(body)), 0
         while True:
             try:
-                return await endpoint.answer(asked, self._backend)
+                return await endpoint.answer(asked, backend)
             except TooManyRequests:
                 pass
+        endpoint, backend = ENDPOINTS[batch.endpoint], self._backends.of(batch.project_id)
             except Unavailable:
                 num_tries += 1
                 if num_tries == MAX_TRIES:

@@ -14,6 +14,7 @@ from fettle.api.openai.ids import own, shown
 from fettle.api.openai.pages import page
 from fettle.api.openai.shapes import parsed, schema
 from fettle.api.openai.tuning_shapes import Labels
+from fettle.api.permissions import needs
 from fettle.errors import InvalidInput, NotFound, TooLarge
 from fettle.services.batch_runner import BatchRunner
 from fettle.types.record import Record
@@ -42,7 +43,7 @@ class BatchRequest(Record):
         return value
 
 
-@router.post("", openapi_extra=schema(BatchRequest))
+@router.post("", openapi_extra=schema(BatchRequest), dependencies=[needs("batches:write")])
 async def create(request: Request) -> dict[str, Any]:
     """Record a batch; its requests are checked, and then answered when there is room for them."""
     asked, platform = parsed(BatchRequest, await body_of(request)), _platform(request)
@@ -51,7 +52,7 @@ async def create(request: Request) -> dict[str, Any]:
     return told(batch)
 
 
-@router.get("")
+@router.get("", dependencies=[needs("batches:read")])
 def list_batches(
     request: Request, after: str | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> dict[str, Any]:
@@ -63,13 +64,13 @@ def list_batches(
     return page(limit, fetch, told)
 
 
-@router.get("/{batch_id}")
+@router.get("/{batch_id}", dependencies=[needs("batches:read")])
 def retrieve(batch_id: str, request: Request) -> dict[str, Any]:
     """One batch."""
     return told(_platform(request).batches.get(batch_id))
 
 
-@router.post("/{batch_id}/cancel")
+@router.post("/{batch_id}/cancel", dependencies=[needs("batches:write")])
 async def cancel(batch_id: str, request: Request) -> dict[str, Any]:
     """End a batch; the answers that it has are kept."""
     batch = await asyncio.to_thread(_platform(request).batches.cancel, batch_id)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from fettle.api.backend import Backend, backend_of
 from fettle.api.middleware import body_of
 from fettle.api.openai.shapes import Ignored, parsed, schema
+from fettle.api.permissions import needs
 from fettle.api.streaming import encode, json_response, until_gone
 from fettle.errors import InvalidInput
 from fettle.types.encoding import Encoded, EncodeRequest
@@ -57,7 +58,7 @@ class EmbeddingRequest(Record):
     user: Ignored = None
 
 
-@router.post("/embeddings", openapi_extra=schema(EmbeddingRequest))
+@router.post("/embeddings", openapi_extra=schema(EmbeddingRequest), dependencies=[needs("models:use")])
 async def create(request: Request) -> Response:
     """Make a vector of length 1 of each text."""
     asked = parsed(EmbeddingRequest, await body_of(request))

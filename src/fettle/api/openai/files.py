@@ -10,6 +10,7 @@ from fettle.api.backend import backend_of
 from fettle.api.forms import FILE_FIELD, FILE_PART, Form, form_document, read_form
 from fettle.api.openai.ids import own, shown
 from fettle.api.openai.pages import page
+from fettle.api.permissions import needs
 from fettle.errors import InvalidInput
 from fettle.services.files import Files
 from fettle.types.resources import FilePurpose, GivenPurpose, StoredFile
@@ -19,7 +20,7 @@ PURPOSES = get_args(GivenPurpose)
 UPLOAD = form_document(purpose={"type": "string", "enum": list(PURPOSES)}, **{FILE_FIELD: FILE_PART})
 
 
-@router.post("", openapi_extra=UPLOAD)
+@router.post("", openapi_extra=UPLOAD, dependencies=[needs("files:write")])
 async def upload(request: Request) -> dict[str, Any]:
     """Keep a file of examples, or of a batch's requests."""
     with _files(request).draft() as path:
@@ -29,7 +30,7 @@ async def upload(request: Request) -> dict[str, Any]:
         return told(await asyncio.to_thread(_files(request).keep, path, form.filename[-255:], purpose))
 
 
-@router.get("")
+@router.get("", dependencies=[needs("files:read")])
 def list_files(
     request: Request,
     after: str | None = None,
@@ -46,13 +47,13 @@ def list_files(
     return page(limit, fetch, told)
 
 
-@router.get("/{file_id}")
+@router.get("/{file_id}", dependencies=[needs("files:read")])
 def retrieve(file_id: str, request: Request) -> dict[str, Any]:
     """One file."""
     return told(_files(request).get(own("file", file_id)))
 
 
-@router.get("/{file_id}/content")
+@router.get("/{file_id}/content", dependencies=[needs("files:read")])
 def content(file_id: str, request: Request) -> FileResponse:
     """What is in a file."""
     file = _files(request).get(own("file", file_id))
@@ -60,7 +61,7 @@ def content(file_id: str, request: Request) -> FileResponse:
     return FileResponse(_files(request).path(file), media_type="text/csv" if is_table else "application/octet-stream")
 
 
-@router.delete("/{file_id}")
+@router.delete("/{file_id}", dependencies=[needs("files:write")])
 def delete(file_id: str, request: Request) -> dict[str, Any]:
     """Delete a file; jobs that were made of it keep their own copy."""
     return {"id": shown(_files(request).delete(own("file", file_id)).id), "object": "file", "deleted": True}

@@ -17,6 +17,7 @@ from fettle.api.openai.pages import page
 from fettle.api.openai.shapes import parsed, schema
 from fettle.api.openai.tuning_answers import ORGANIZATION, checkpoints_told, event_told, job_told
 from fettle.api.openai.tuning_shapes import JobRequest
+from fettle.api.permissions import needs
 from fettle.errors import FettleError, InvalidInput, NotFound
 from fettle.services.files import Files
 from fettle.store.events import Event
@@ -27,7 +28,7 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 _LABEL = re.compile(r"metadata\[(.+)\]")
 
 
-@router.post("", openapi_extra=schema(JobRequest))
+@router.post("", openapi_extra=schema(JobRequest), dependencies=[needs("jobs:write")])
 async def create(request: Request) -> dict[str, Any]:
     """Check a job and its rows, and queue it."""
     asked, platform = parsed(JobRequest, await body_of(request)), _platform(request)
@@ -36,7 +37,7 @@ async def create(request: Request) -> dict[str, Any]:
     return await asyncio.to_thread(job_told, job, platform)
 
 
-@router.get("")
+@router.get("", dependencies=[needs("jobs:read")])
 def list_jobs(request: Request, after: str | None = None, limit: Limit = 20) -> dict[str, Any]:
     """The jobs, the newest first; `metadata[name]=text` leaves those with other labels out."""
     platform = _platform(request)
@@ -49,26 +50,26 @@ def list_jobs(request: Request, after: str | None = None, limit: Limit = 20) -> 
     return page(limit, fetch, lambda job: job_told(job, platform))
 
 
-@router.get("/{job_id}")
+@router.get("/{job_id}", dependencies=[needs("jobs:read")])
 def retrieve(job_id: str, request: Request) -> dict[str, Any]:
     """One job."""
     return job_told(_job(job_id, request), _platform(request))
 
 
 # The next three read no body: clients say that it is JSON, and send none.
-@router.post("/{job_id}/cancel")
+@router.post("/{job_id}/cancel", dependencies=[needs("jobs:write")])
 def cancel(job_id: str, request: Request) -> dict[str, Any]:
     """End a job."""
     return job_told(_platform(request).tuning_jobs.stop(_job(job_id, request).id, "cancelled"), _platform(request))
 
 
-@router.post("/{job_id}/pause")
+@router.post("/{job_id}/pause", dependencies=[needs("jobs:write")])
 def pause(job_id: str, request: Request) -> dict[str, Any]:
     """End a job's worker; the job can go on from its last checkpoint."""
     return job_told(_platform(request).tuning_jobs.stop(_job(job_id, request).id, "paused"), _platform(request))
 
 
-@router.post("/{job_id}/resume")
+@router.post("/{job_id}/resume", dependencies=[needs("jobs:write")])
 def resume(job_id: str, request: Request) -> dict[str, Any]:
     """Queue a job again that was paused, cancelled or failed; it goes on from its last checkpoint."""
     platform = _platform(request)
@@ -77,7 +78,7 @@ def resume(job_id: str, request: Request) -> dict[str, Any]:
     return job_told(job, platform)
 
 
-@router.get("/{job_id}/events")
+@router.get("/{job_id}/events", dependencies=[needs("jobs:read")])
 def list_events(job_id: str, request: Request, after: str | None = None, limit: Limit = 20) -> dict[str, Any]:
     """What a job has told, the newest first."""
     jobs, job, before = _platform(request).tuning_jobs, _job(job_id, request), _number(after)
@@ -88,7 +89,7 @@ def list_events(job_id: str, request: Request, after: str | None = None, limit: 
     return page(limit, fetch, event_told)
 
 
-@router.get("/{job_id}/checkpoints")
+@router.get("/{job_id}/checkpoints", dependencies=[needs("jobs:read")])
 def list_checkpoints(job_id: str, request: Request, after: str | None = None, limit: Limit = 10) -> dict[str, Any]:
     """The model as it was when it was best."""
     found = checkpoints_told(_job(job_id, request), _platform(request))

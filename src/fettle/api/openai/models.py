@@ -5,20 +5,21 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from fettle.api.backend import Platform, backend_of
+from fettle.api.permissions import needs
 from fettle.errors import InvalidInput, unknown
 from fettle.types.resources import BaseModelEntry, CustomModel
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
 
-@router.get("/models")
+@router.get("/models", dependencies=[needs("models:read")])
 def list_models(request: Request) -> dict[str, Any]:
     """All models that can be named in `model`."""
     return {"object": "list", "data": list(models_by_name(backend_of(request).platform).values())}
 
 
 # `:path`, as names may hold slashes, which some clients escape and some do not.
-@router.get("/models/{name:path}")
+@router.get("/models/{name:path}", dependencies=[needs("models:read")])
 def retrieve(name: str, request: Request) -> dict[str, Any]:
     """One model."""
     models = models_by_name(backend_of(request).platform)
@@ -27,7 +28,7 @@ def retrieve(name: str, request: Request) -> dict[str, Any]:
     return models[name]
 
 
-@router.delete("/models/{name:path}")
+@router.delete("/models/{name:path}", dependencies=[needs("models:write")])
 def delete(name: str, request: Request) -> dict[str, Any]:
     """Delete one version of a custom model."""
     platform = backend_of(request).platform

@@ -11,6 +11,7 @@ from fettle.api.forms import FILE_PART, MAX_FIELDS_BYTES, Form, form_document, r
 from fettle.api.middleware import body_of
 from fettle.api.openai.files import told as file_told
 from fettle.api.openai.shapes import parsed, schema
+from fettle.api.permissions import needs
 from fettle.errors import InvalidInput
 from fettle.services.uploads import MAX_BYTES, UploadPart
 from fettle.types.record import Record
@@ -38,7 +39,7 @@ class CompleteRequest(Record):
     md5: Annotated[str, Field(pattern="^[0-9a-fA-F]{32}$")] | None = None
 
 
-@router.post("", openapi_extra=schema(UploadRequest))
+@router.post("", openapi_extra=schema(UploadRequest), dependencies=[needs("files:write")])
 async def create(request: Request) -> dict[str, Any]:
     """Begin an upload."""
     asked, uploads = parsed(UploadRequest, await body_of(request)), _platform(request).uploads
@@ -46,7 +47,7 @@ async def create(request: Request) -> dict[str, Any]:
     return told(upload, _platform(request))
 
 
-@router.post("/{upload_id}/parts", openapi_extra=PART)
+@router.post("/{upload_id}/parts", openapi_extra=PART, dependencies=[needs("files:write")])
 async def add_part(upload_id: str, request: Request) -> dict[str, Any]:
     """Keep a part of the file; which place it has, `complete` says."""
     uploads = _platform(request).uploads
@@ -57,7 +58,7 @@ async def add_part(upload_id: str, request: Request) -> dict[str, Any]:
         return _part_told(await asyncio.to_thread(uploads.add, upload, path))
 
 
-@router.post("/{upload_id}/complete", openapi_extra=schema(CompleteRequest))
+@router.post("/{upload_id}/complete", openapi_extra=schema(CompleteRequest), dependencies=[needs("files:write")])
 async def complete(upload_id: str, request: Request) -> dict[str, Any]:
     """Make a file of parts."""
     asked, platform = parsed(CompleteRequest, await body_of(request)), _platform(request)
@@ -65,7 +66,7 @@ async def complete(upload_id: str, request: Request) -> dict[str, Any]:
     return told(upload, platform)
 
 
-@router.post("/{upload_id}/cancel")
+@router.post("/{upload_id}/cancel", dependencies=[needs("files:write")])
 def cancel(upload_id: str, request: Request) -> dict[str, Any]:
     """End an upload; its parts are dropped."""
     return told(_platform(request).uploads.cancel(upload_id), _platform(request))

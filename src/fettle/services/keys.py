@@ -1,0 +1,124 @@
+"""API keys: made once, shown once, kept as a hash; each belongs to a project, with a role and limits."""
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from datetime import timedelta
+
+from fettle.errors import InvalidInput, NotFound, Unauthorized
+from fettle.services.projects import Projects
+from fettle.store.repository import Repository
+from fettle.types.access import ROLES, ApiKey, KeySpec, Principal
+from fettle.types.ids import new_id, now
+
+_PREFIX_BYTES = 4
+#: As long as `fettle-` and the public part: what is recorded to find a key again.
+_PREFIX_LENGTH = len("fettle-") + 2 * _PREFIX_BYTES
+#: How exact `last_used_at` is: a busy key is not written down with every request.
+_TOUCH = timedelta(minutes=1)
+
+
+def new_key() -> str:
+    """A fresh key: a public part to know it by, and 256 random bits."""
+    return f"fettle-{secrets.token_hex(_PREFIX_BYTES)}-{secrets.token_urlsafe(32)}"
+
+
+def digest_of(key: str) -> str:
+    """SHA-256 in hex; keys are random, so nothing slower is needed."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+class Keys:
+    """The keys of all projects."""
+
+    def __init__(self, repository: Repository, projects: Projects) -> None:
+        """The keys in `repository`."""
+        self._repository, self._projects = repository, projects
+
+    def create(self, spec: KeySpec) -> tuple[ApiKey, str]:
+        """Record a key; it and the key itself, which is stored nowhere.
+
+        Raises:
+            NotFound: there is no such project.
+            InvalidInput: with all that is wrong with the spec.
+        """
+        self._projects.get(spec.project_id)
+        if faults := list(_faults(spec)):
+            raise InvalidInput("\n".join(faults), param="scopes")
+        key = new_key()
+        about = {"id": new_id("key"), "prefix": key[:_PREFIX_LENGTH], "digest": digest_of(key), "created_at": now()}
+        return self._repository.insert(ApiKey.model_validate({**dict(spec), **about})), key
+
+    def list(self, project: str | None = None) -> list[ApiKey]:
+        """The keys of a project, or of all, oldest first.
+
+        Raises:
+            NotFound: there is no such project.
+        """
+        return self._repository.find(ApiKey, **({"project_id": self._projects.get(project).id} if project else {}))
+
+    def revoke(self, name: str) -> ApiKey:
+        """End a key at once, by its id or by how it begins.
+
+        Raises:
+            NotFound: there is no such key.
+            InvalidInput: several keys begin so.
+            Conflict: it was revoked before.
+        """
+        return self._repository.move(ApiKey, self._named(name).id, "revoked")
+
+    def authenticate(self, key: str) -> Principal:
+        """Whom a key belongs to.
+
+        Raises:
+            Unauthorized: there is no such key, or it was revoked or has expired.
+        """
+        digest = digest_of(key)
+        known = self._repository.find(ApiKey, prefix=key[:_PREFIX_LENGTH])
+        found = next((one for one in known if secrets.compare_digest(one.digest, digest)), None)
+        if found is None:
+            raise wrong_key()
+        if found.state == "revoked":
+            raise Unauthorized("the API key was revoked", hint="Ask an administrator for another.")
+        if found.expires_at and found.expires_at <= now():
+            told = f"the API key has expired at {found.expires_at:%Y-%m-%d %H:%M} UTC"
+            raise Unauthorized(told, hint="Ask an administrator for another.")
+        self._touch(found)
+        return Principal(
+            project_id=found.project_id,
+            role=found.role,
+            key_id=found.id,
+            permissions=found.permissions,
+            requests_per_minute=found.requests_per_minute,
+            tokens_per_day=found.tokens_per_day,
+        )
+
+    def _named(self, name: str) -> ApiKey:
+        if found := self._repository.find(ApiKey, prefix=name):
+            if len(found) > 1:
+                raise InvalidInput(f"{len(found)} keys begin with {name!r}", hint="Name the key by its id.")
+            return found[0]
+        try:
+            return self._repository.get(ApiKey, name)
+        except NotFound:
+            # That error names what was asked for, which may have been a key.
+            hint = "`fettle keys list` shows ids and beginnings; a key itself is never needed here."
+            raise NotFound("there is no such key", hint=hint, param="key") from None
+
+    def _touch(self, key: ApiKey) -> None:
+        moment = now()
+        if key.last_used_at is None or moment - key.last_used_at >= _TOUCH:
+            self._repository.touch(ApiKey, key.id, last_used_at=moment)
+
+
+def wrong_key() -> Unauthorized:
+    """The error for a key that nobody has."""
+    hint = "`fettle keys create` makes one; the first was printed by `fettle up` (`--new-key` makes it anew)."
+    return Unauthorized("the API key is wrong", hint=hint)
+
+
+def _faults(spec: KeySpec) -> Iterator[str]:
+    for scope in sorted(set(spec.scopes) - ROLES[spec.role]):
+        yield f"the role {spec.role!r} has no permission {scope!r}; it has {', '.join(sorted(ROLES[spec.role]))}"
+    if spec.expires_at and spec.expires_at <= now():
+        yield f"'expires_at' is {spec.expires_at:%Y-%m-%d %H:%M} UTC, which is over"
