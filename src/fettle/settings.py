@@ -21,6 +21,9 @@ class Settings(BaseModel):
     port: int = Field(default=8000, ge=0, le=65535, description="port that the server listens on; 0 takes a free one")
     threads: int = Field(default=2, ge=1, le=1024, description="CPU threads per worker process")
     max_tuning_jobs: int = Field(default=1, ge=1, le=64, description="tuning jobs that a server runs at once")
+    num_processes: int = Field(
+        default=0, ge=0, le=64, description="processes that share a tuning job and its threads; 0 is one for each GPU"
+    )
     database_url: str = Field(
         default="",
         repr=False,  # it may hold a password

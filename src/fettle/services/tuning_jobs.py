@@ -309,6 +309,7 @@ class TuningJobs:
             output_path=str(folder / "output"),
             cache_path=str(self._settings.home / "cache" / "trunk"),
             threads=self._settings.threads,
+            num_processes=self._settings.num_processes,
         )
 
     def _register(self, job: TuningJob) -> CustomModel:

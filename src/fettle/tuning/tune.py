@@ -78,6 +78,7 @@ def run_over(
     batch_size = settings.rows_per_step(num_rows)
     if settings.batch_size == "auto":
         emit(MessageEvent(text=f"a step takes {batch_size} of the {num_rows:,} rows", code="batch_size"))
+    _tell_team(team, batch_size, emit)
     return Run(
         learner=learner,
         rows=material.train,
@@ -89,6 +90,13 @@ def run_over(
         emit=emit,
         team=team,
     )
+
+
+def _tell_team(team: Team, batch_size: int, emit: Emit) -> None:
+    if team.size > 1:
+        text = f"{team.size} processes share the {batch_size} rows of a step"
+        idle = f": {team.size - batch_size} of them have nothing to do" if batch_size < team.size else ""
+        emit(MessageEvent(level="warning" if idle else "info", text=text + idle, code="processes"))
 
 
 def load_material(plan: TuningPlan, objective: Objective, emit: Emit) -> Material:
