@@ -29,6 +29,9 @@ class Meters:
             "fettle_requests", "Prompts answered, by how it ended", ["model", "outcome"], registry=registry
         )
         self.prompt_tokens = Counter("fettle_prompt_tokens", "Tokens of prompts", model, registry=registry)
+        self.cached_tokens = Counter(
+            "fettle_cached_prompt_tokens", "Tokens of prompts that were computed before", model, registry=registry
+        )
         self.completion_tokens = Counter("fettle_completion_tokens", "Tokens made", model, registry=registry)
         self.first = Histogram(
             "fettle_time_to_first_token_seconds",
@@ -91,11 +94,14 @@ class _Count:
         self._began = time.perf_counter()
         self._last: dict[int, float] = {}
         self._prompt_tokens = 0
+        self._cached_tokens: int | None = None
         self._completion_tokens: dict[int, int] = {}
 
     def see(self, chunk: GenerateChunk) -> None:
         now, before = time.perf_counter(), self._last.get(chunk.index)
         self._prompt_tokens = max(self._prompt_tokens, chunk.prompt_tokens)
+        before_it = chunk.cached_tokens
+        self._cached_tokens = before_it if self._cached_tokens is None else min(before_it, self._cached_tokens)
         if not chunk.token_ids:
             return
         if before is not None:
@@ -109,5 +115,6 @@ class _Count:
         meters, model = self._meters, self.model
         meters.requests.labels(model, outcome).inc()
         meters.prompt_tokens.labels(model).inc(self._prompt_tokens)
+        meters.cached_tokens.labels(model).inc(self._cached_tokens or 0)
         meters.completion_tokens.labels(model).inc(sum(self._completion_tokens.values()))
         meters.duration.labels(model).observe(time.perf_counter() - self._began)

@@ -9,6 +9,7 @@ import msgspec
 from fettle.errors import FettleError, all_errors
 from fettle.types.encoding import EncodeRequest
 from fettle.types.generation import GenerateChunk, GenerateRequest, TokenLogprob
+from fettle.types.tokens import TokenizeRequest
 
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
@@ -38,6 +39,26 @@ class Encode(msgspec.Struct, tag=True):
     def request(self) -> EncodeRequest:
         """The request as a checked record."""
         return EncodeRequest.model_validate(self.fields)
+
+
+class Tokenize(msgspec.Struct, tag=True):
+    """Tell a prompt's tokens; `adapter` as for Generate."""
+
+    id: str
+    fields: dict[str, Any]
+    adapter: str | None = None
+
+    @property
+    def request(self) -> TokenizeRequest:
+        """The request as a checked record."""
+        return TokenizeRequest.model_validate(self.fields)
+
+
+class Detokenize(msgspec.Struct, tag=True):
+    """Tell the text of tokens."""
+
+    id: str
+    token_ids: list[int]
 
 
 class Abort(msgspec.Struct, tag=True):
@@ -78,7 +99,7 @@ class Ready(msgspec.Struct, tag=True):
 
 
 class Reply(msgspec.Struct, tag=True):
-    """The answer to Encode, AddAdapter, RemoveAdapter or Stats."""
+    """The answer to Encode, Tokenize, Detokenize, AddAdapter, RemoveAdapter or Stats."""
 
     id: str
     value: dict[str, Any] = {}
@@ -124,6 +145,7 @@ class Chunk(msgspec.Struct, array_like=True, omit_defaults=True):
     finish_reason: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
     error_code: str = ""
     error: str = ""
 
@@ -149,7 +171,7 @@ class Chunks(msgspec.Struct, tag=True):
     chunks: list[Chunk]
 
 
-ToWorker = Generate | Encode | Abort | AddAdapter | RemoveAdapter | Stats | Close
+ToWorker = Generate | Encode | Tokenize | Detokenize | Abort | AddAdapter | RemoveAdapter | Stats | Close
 FromWorker = Ready | Reply | Failed | Chunks
 
 to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

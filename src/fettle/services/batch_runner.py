@@ -15,8 +15,8 @@ from fettle.types.ids import now
 from fettle.types.resources import Batch
 
 log = logging.getLogger(__name__)
-#: Requests of batches that are answered at once. Engines serve who came first, so this is also how many can stand
-#: before a request that is asked live.
+#: Requests of batches that are answered at once. They give way in the engine to those that are asked live, but count
+#: among those that a server accepts.
 MAX_AT_ONCE = 8
 #: How soon a batch is taken over whose server was killed; what this process is told of, `wake` says at once.
 LOOK_SECONDS = 10.0

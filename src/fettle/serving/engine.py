@@ -16,11 +16,12 @@ from fettle.models.decoder import Decoder
 from fettle.models.dtypes import serving_dtype
 from fettle.models.loading import load_decoder, read_config
 from fettle.models.tokenizer import Tokenizer
-from fettle.serving.adapter_pool import AdapterPool
+from fettle.serving.adapter_pool import AdapterPool, PooledAdapter
 from fettle.serving.blocks import BlockPool
 from fettle.serving.cache import PagedCache
 from fettle.serving.detokenize import Detokenizer, StopFinder
 from fettle.serving.grammar import Grammars, GrammarState
+from fettle.serving.prefixes import PrefixKeys
 from fettle.serving.runner import Output, Runner
 from fettle.serving.sampler import NO_TOKEN, Sampler, Scorer, masked
 from fettle.serving.scheduler import Scheduler
@@ -55,7 +56,14 @@ class Engine:
         self._sampler, self._scorer = Sampler(), Scorer(tokenizer.token_text)
         self._grammars = Grammars(lambda: tokenizer.source, tokenizer.vocab_size, self._end_ids)
         self._open: dict[tuple[str, int], Sequence] = {}
-        self._counts = {"steps": 0, "prompt_tokens": 0, "completion_tokens": 0, "finished": 0, "failed": 0}
+        self._counts = {
+            "steps": 0,
+            "prompt_tokens": 0,
+            "cached_tokens": 0,
+            "completion_tokens": 0,
+            "finished": 0,
+            "failed": 0,
+        }
 
     @classmethod
     def load(cls, base_folder: Path, settings: EngineSettings | None = None) -> Self:
@@ -132,6 +140,8 @@ class Engine:
             stops=StopFinder(sampling.stop),
             grammar=self._grammar(sampling.grammar, end_ids),
             adapter=pooled,
+            prefix=self._prefix(request.scope, pooled),
+            priority=request.priority,
         )
         self._open[request_id, index] = sequence
         self._scheduler.add(sequence)
@@ -186,10 +196,11 @@ class Engine:
         """Counters and gauges by name."""
         return {
             "running": len(self._scheduler.running),
-            "waiting": len(self._scheduler.waiting),
+            "waiting": self._scheduler.num_waiting,
             "preemptions": self._scheduler.num_preemptions,
             "blocks": self._blocks.num_blocks,
             "blocks_free": self._blocks.num_free,
+            "blocks_kept": self._blocks.num_kept,
             "adapters": len(self._adapters.names),
             "adapters_resident": self._adapters.num_resident,
             "adapter_bytes": self._adapters.resident_bytes,
@@ -208,6 +219,11 @@ class Engine:
                 hint="Shorten the prompt.",
                 param="prompt",
             )
+
+    def _prefix(self, scope: str, adapter: PooledAdapter | None) -> PrefixKeys:
+        number, num_virtual = (adapter.number, adapter.num_virtual_tokens) if adapter else (0, 0)
+        size = self._blocks.block_size
+        return PrefixKeys(scope=scope, adapter=number, num_virtual=num_virtual, block_size=size)
 
     def _ends(self, sampling: SamplingParams) -> frozenset[int]:
         return frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else self._end_ids)
@@ -228,10 +244,17 @@ class Engine:
             if len(pieces) == 1:
                 chunks.append(self._failed(pieces[0].sequence, error))
                 return []
-            return [output for piece in pieces for output in self._outputs([piece], chunks)]
+            return [output for piece in pieces for output in self._alone(piece, chunks)]
         for piece in pieces:
-            piece.sequence.num_computed = piece.end
+            self._scheduler.computed(piece)
         return [output]
+
+    def _alone(self, piece: Piece, chunks: list[GenerateChunk]) -> list[Output]:
+        """What one piece of a failed step gives; nothing yet, if it reads what another one failed to compute."""
+        if self._scheduler.is_sound(piece):
+            return self._outputs([piece], chunks)
+        self._scheduler.put_back(piece.sequence)
+        return []
 
     def _advance(self, output: Output) -> list[GenerateChunk]:
         for piece, logits in output.scored:
@@ -267,7 +290,9 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - it is this request's alone
             return self._failed(sequence, error)
         self._counts["completion_tokens"] += 1
-        self._counts["prompt_tokens"] += sequence.num_prompt if sequence.num_made == 1 else 0
+        if sequence.num_made == 1:
+            self._counts["prompt_tokens"] += sequence.num_prompt
+            self._counts["cached_tokens"] += sequence.num_cached or 0
         if reason:
             self._counts["finished"] += 1
             self._close(sequence)
@@ -328,6 +353,7 @@ def _chunk(
         finish_reason=reason,
         prompt_tokens=sequence.num_prompt,
         completion_tokens=sequence.num_made,
+        cached_tokens=sequence.num_cached or 0,
         error_code=error.code if error else "",
         error=str(error) if error else "",
     )

@@ -8,6 +8,7 @@ from fettle.models.virtual_tokens import VirtualTokens
 from fettle.serving.adapter_pool import PooledAdapter
 from fettle.serving.detokenize import Detokenizer, StopFinder
 from fettle.serving.grammar import GrammarState
+from fettle.serving.prefixes import PrefixKeys
 from fettle.types.generation import FinishReason, SamplingParams, TokenLogprob
 
 
@@ -25,6 +26,10 @@ class Sequence:
         slot: of the adapter in the bank, while it is pinned.
         blocks: of the key/value cache, in the order of the positions.
         num_computed: tokens whose keys and values are in those blocks.
+        prefix: keys of its full blocks.
+        num_published: of its blocks that others can find.
+        num_cached: prompt tokens that somebody had computed before it came; None before it was admitted.
+        priority: the lower, the earlier.
         prompt_logprobs: of the prompt's tokens that have been scored and not yet been told.
         num_scored: prompt tokens that have been scored.
     """
@@ -39,14 +44,23 @@ class Sequence:
     random: Random
     detokenizer: Detokenizer
     stops: StopFinder
+    prefix: PrefixKeys
+    priority: int = 0
     grammar: GrammarState | None = None
     adapter: PooledAdapter | None = None
     slot: int = BASE
     is_pinned: bool = False
     blocks: list[int] = field(default_factory=list)
     num_computed: int = 0
+    num_published: int = 0
+    num_cached: int | None = None
     prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
     num_scored: int = 0
+
+    @property
+    def model(self) -> str:
+        """Whose share of the engine it takes: its adapter's name, or "" for the base model."""
+        return self.adapter.name if self.adapter else ""
 
     @property
     def virtual(self) -> VirtualTokens | None:

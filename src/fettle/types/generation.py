@@ -10,6 +10,11 @@ from fettle.types.record import Record
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "abort"]
 
+#: Priority of a request that somebody waits for.
+LIVE = 0
+#: Priority of a request in a batch file.
+BATCH = 1
+
 
 class Tool(Record):
     """A function that an answer may call; `parameters` is the JSON schema of its arguments, as text."""
@@ -107,6 +112,8 @@ class GenerateRequest(Record):
     tools: tuple[Tool, ...] = Field(default=(), description="what the answer may call; only with `messages`")
     must_call: tuple[str, ...] = Field(default=(), description="the answer calls these tools, and says nothing else")
     parallel_tool_calls: bool = Field(default=True, description="whether it may be several calls")
+    priority: int = Field(default=LIVE, ge=LIVE, le=BATCH, description="who is served first: the lower one")
+    scope: str = Field(default="", description="only requests of one scope share what was computed of their prompts")
 
 
 class TokenLogprob(Record):
@@ -130,5 +137,6 @@ class GenerateChunk(Record):
     finish_reason: FinishReason | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = Field(default=0, description="of the prompt, that had been computed for an earlier request")
     error_code: str = ""
     error: str = ""

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fettle.serving.detokenize import Detokenizer, StopFinder
+from fettle.serving.prefixes import PrefixKeys
 from fettle.serving.sampler import NO_TOKEN, Sampler, change_logits, draw, kept
 from fettle.serving.sequence import Sequence
 from fettle.types.generation import SamplingParams
@@ -27,6 +28,7 @@ def sequence(made=(), prompt=(1, 2), seed=0, end_ids=frozenset({4}), **sampling)
         random=Random(seed),
         detokenizer=Detokenizer(None),
         stops=StopFinder(()),
+        prefix=PrefixKeys(scope="", adapter=0, num_virtual=0, block_size=16),
     )
 
 

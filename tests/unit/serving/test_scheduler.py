@@ -55,8 +55,8 @@ def test_no_step_computes_more_tokens_than_allowed(engine_with):
 
 def test_the_newest_gives_way_and_comes_back_before_all_who_wait(engine_with):
     engine = engine_with(num_blocks=8, max_sequences=3)
-    for name in ("old", "new", "waits"):
-        engine.add(name, ask([9] * 10, max_tokens=20))
+    for token, name in enumerate(("old", "new", "waits")):
+        engine.add(name, ask([token] * 10, max_tokens=20))
 
     assert order_of_first_tokens(engine) == ["old", "new", "waits"]
     assert engine.stats()["preemptions"] > 0

@@ -22,19 +22,27 @@ class Usage:
         self._only_prompts = only_prompts
         self._prompts: dict[int, int] = {}
         self._answers: dict[tuple[int, int], int] = {}
+        self._cached: dict[int, int] = {}
 
     def see(self, prompt: int, chunk: GenerateChunk) -> None:
         """Take in a chunk; its counts are of all its choice's tokens so far."""
         self._prompts[prompt] = max(chunk.prompt_tokens, self._prompts.get(prompt, 0))
+        # A prompt counts once, so what its choices share among themselves has been computed for it.
+        self._cached[prompt] = min(chunk.cached_tokens, self._cached.get(prompt, chunk.cached_tokens))
         if self._only_prompts:
             return
         place = (prompt, chunk.index)
         self._answers[place] = max(chunk.completion_tokens, self._answers.get(place, 0))
 
-    def told(self) -> dict[str, int]:
+    def told(self) -> dict[str, Any]:
         """The `usage` object."""
         prompt, completion = sum(self._prompts.values()), sum(self._answers.values())
-        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": sum(self._cached.values())},
+        }
 
 
 class Choice:

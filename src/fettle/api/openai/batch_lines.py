@@ -22,6 +22,7 @@ from fettle.data.files import Fault, Row, scan_rows
 from fettle.errors import FettleError, InvalidInput, NotFound, TooManyRequests, Unavailable
 from fettle.services.batch_journal import Answer
 from fettle.services.batches import Checked
+from fettle.types.generation import BATCH, GenerateRequest
 from fettle.types.ids import new_id
 from fettle.types.record import Record
 from fettle.types.resources import Batch, BatchFault
@@ -42,11 +43,16 @@ class Endpoint:
 
 
 async def _chat(asked: ChatRequest, backend: Backend) -> bytes:
-    return await chat_body(asked, backend.generate([asked.generate_request()]))
+    return await chat_body(asked, backend.generate([_patient(asked.generate_request())]))
 
 
 async def _completion(asked: CompletionRequest, backend: Backend) -> bytes:
-    return await completion_body(asked, backend.generate(asked.generate_requests()))
+    return await completion_body(asked, backend.generate([_patient(one) for one in asked.generate_requests()]))
+
+
+def _patient(request: GenerateRequest) -> GenerateRequest:
+    """The same request, which lets those go first that somebody waits for."""
+    return request.model_copy(update={"priority": BATCH})
 
 
 ENDPOINTS = {
@@ -100,13 +106,13 @@ class BatchLines:
 
     async def _tried(self, batch: Batch, body: Any) -> bytes:
         """The answer; who is asked live goes first, and an engine that died is asked again."""
+        endpoint, backend = ENDPOINTS[batch.endpoint], self._backends.of(batch.project_id)
         asked, num_tries = parsed(endpoint.kind, encode(body)), 0
         while True:
             try:
                 return await endpoint.answer(asked, backend)
             except TooManyRequests:
                 pass
-        endpoint, backend = ENDPOINTS[batch.endpoint], self._backends.of(batch.project_id)
             except Unavailable:
                 num_tries += 1
                 if num_tries == MAX_TRIES:
