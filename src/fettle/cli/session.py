@@ -1,10 +1,14 @@
 """The platform of this installation, for as long as a command runs."""
 
+import getpass
+import os
+import platform as machine
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fettle.services.platform import Platform
 from fettle.settings import load_settings
+from fettle.types.access import Actor, act_as
 
 
 @contextmanager
@@ -15,5 +19,14 @@ def opened() -> Iterator[Platform]:
         InvalidInput: a setting in the environment is out of bounds.
         StorageFailed: the home cannot be written.
     """
+    act_as(Actor(who=f"user:{_user()}", origin=machine.node()))
     with Platform(load_settings()) as platform:
         yield platform
+
+
+def _user() -> str:
+    """Who is logged in, as the audit log tells it; a user of a container may have a number only."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

@@ -134,4 +134,5 @@ def _last_version(records: Records, job: TuningJob) -> int:
 
 def _users(records: Records, artifact: str) -> list[CustomModel]:
     """The models, whosever they are, that have these files."""
-    return [model for model in records.everywhere.find(CustomModel, artifact=artifact) if model.state in ("creating", "active")]
+    found = records.everywhere.find(CustomModel, artifact=artifact)
+    return [model for model in found if model.state in ("creating", "active")]

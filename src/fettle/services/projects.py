@@ -1,9 +1,13 @@
 """Projects: tenants, each with rows, models and keys of its own."""
 
-from fettle.errors import Conflict
+import re
+
+from fettle.errors import Conflict, InvalidInput
 from fettle.store.repository import Repository
 from fettle.types.access import Project
 from fettle.types.ids import now
+
+_NAME = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 
 
 class Projects:
@@ -20,6 +24,9 @@ class Projects:
             InvalidInput: it cannot be called so.
             Conflict: there is one of this name.
         """
+        if not _NAME.fullmatch(name):
+            hint = "Small letters, digits and dashes, at most 63; the first one is no dash."
+            raise InvalidInput(f"{name!r} cannot be the name of a project", hint=hint, param="name")
         project = Project.checked({"id": name, "description": description, "created_at": now()})
         with self._repository.write() as records:
             if records.find(Project, id=name):

@@ -49,9 +49,7 @@ ROLES: dict[Role, frozenset[Permission]] = {
 class Project(Record):
     """A tenant: its rows, files, models and answers are seen by its own keys only."""
 
-    id: str = Field(
-        pattern="^[a-z0-9][a-z0-9-]{0,62}$", description="its name: small letters, digits and dashes, at most 63"
-    )
+    id: str = Field(description="its name")
     description: str = Field(default="", max_length=512)
     created_at: datetime
 
