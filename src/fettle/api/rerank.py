@@ -17,6 +17,7 @@ from fettle.api.backend import Backend, backend_of
 from fettle.api.middleware import body_of
 from fettle.api.openai.embeddings import MAX_INPUTS
 from fettle.api.openai.shapes import Ignored, only, parsed, schema
+from fettle.api.permissions import needs
 from fettle.api.streaming import encode, json_response, until_gone
 from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.record import Record
@@ -54,8 +55,13 @@ class RerankRequest(Record):
     user: Ignored = None
 
 
-@router.post("/v1/rerank", openapi_extra=schema(RerankRequest))
-@router.post("/rerank", openapi_extra=schema(RerankRequest), include_in_schema=False)
+@router.post("/v1/rerank", openapi_extra=schema(RerankRequest), dependencies=[needs("models:use")])
+@router.post(
+    "/rerank",
+    openapi_extra=schema(RerankRequest),
+    include_in_schema=False,
+    dependencies=[needs("models:use")],
+)
 async def create(request: Request) -> Response:
     """Order texts by how near they are to a query, by the cosine of their vectors."""
     asked = parsed(RerankRequest, await body_of(request))

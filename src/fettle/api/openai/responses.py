@@ -16,6 +16,7 @@ from fettle.api.openai.responses_answers import EventWriter, ResponseAnswer
 from fettle.api.openai.responses_shapes import ResponseRequest, read_items
 from fettle.api.openai.shapes import ChatRequest, parsed, schema
 from fettle.api.openai.tools import CallReader
+from fettle.api.permissions import needs
 from fettle.api.streaming import EventStream, encode, json_response, until_gone
 from fettle.errors import FettleError, InvalidInput, NotFound
 from fettle.services.responses import Responses
@@ -24,7 +25,7 @@ router = APIRouter(prefix="/v1/responses", tags=["OpenAI"])
 Keep = Callable[[ResponseAnswer], Awaitable[None]]
 
 
-@router.post("", openapi_extra=schema(ResponseRequest))
+@router.post("", openapi_extra=schema(ResponseRequest), dependencies=[needs("models:use")])
 async def create(request: Request) -> Response:
     """Answer a text or a conversation."""
     asked = parsed(ResponseRequest, await body_of(request))
@@ -42,7 +43,7 @@ async def create(request: Request) -> Response:
     return json_response(await until_gone(request.receive, response_body(answer, chunks, keep)))
 
 
-@router.get("/{response_id}")
+@router.get("/{response_id}", dependencies=[needs("models:use")])
 def retrieve(response_id: str, request: Request, stream: bool = False) -> dict[str, Any]:
     """A kept answer."""
     if stream:
@@ -52,7 +53,7 @@ def retrieve(response_id: str, request: Request, stream: bool = False) -> dict[s
     return _responses(request).get(response_id).answer
 
 
-@router.get("/{response_id}/input_items")
+@router.get("/{response_id}/input_items", dependencies=[needs("models:use")])
 def list_input_items(
     response_id: str,
     request: Request,
@@ -70,7 +71,7 @@ def list_input_items(
     return page(limit, lambda number: found[begin : begin + number], dict)
 
 
-@router.delete("/{response_id}")
+@router.delete("/{response_id}", dependencies=[needs("models:use")])
 def delete(response_id: str, request: Request) -> dict[str, Any]:
     """Delete a kept answer."""
     _responses(request).delete(response_id)
