@@ -20,6 +20,7 @@ from fettle.types.access import DEFAULT_PROJECT
 from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.generation import GenerateChunk, GenerateRequest
 from fettle.types.resources import BaseModelEntry, CustomModel, TuningJob
+from fettle.types.tokens import DetokenizeRequest, Tokenized, TokenizeRequest
 
 Chunks = AsyncGenerator[tuple[int, GenerateChunk], None]
 
@@ -75,6 +76,12 @@ class Engines(Protocol):
             InvalidInput: it is no sentence encoder, or the texts cannot be used.
             Unavailable: its engine does not run (now).
         """
+
+    async def tokenize(self, request: TokenizeRequest) -> Tokenized:
+        """A prompt's tokens; raises as `generate`, and InvalidInput when the model cannot read it."""
+
+    async def detokenize(self, request: DetokenizeRequest) -> str:
+        """The text of tokens; raises as `tokenize`."""
 
     def states(self) -> Mapping[str, str]:
         """Each engine's state: "loading", "ready" or "failed"."""

@@ -15,6 +15,7 @@ from fettle.clusters.frames import (
     AddAdapter,
     Chunks,
     Close,
+    Detokenize,
     Encode,
     Failed,
     FromWorker,
@@ -23,6 +24,7 @@ from fettle.clusters.frames import (
     RemoveAdapter,
     Reply,
     Stats,
+    Tokenize,
     ToWorker,
     Unpacker,
     error_from,
@@ -33,6 +35,7 @@ from fettle.errors import FettleError, Unavailable
 from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.generation import GenerateChunk, GenerateRequest
 from fettle.types.ids import new_id
+from fettle.types.tokens import DetokenizeRequest, Tokenized, TokenizeRequest
 
 log = logging.getLogger(__name__)
 _READ_BYTES = 1 << 18
@@ -128,6 +131,20 @@ class EngineClient:
                 self._writer.write(packed(Abort(frame.id)))
             raise
 
+    async def tokenize(self, request: TokenizeRequest, adapter: str | None = None) -> Tokenized:
+        """A prompt's tokens.
+
+        Raises:
+            Unavailable: the worker died or is closing.
+            FettleError: what the engine says is wrong with the request.
+        """
+        frame = Tokenize(new_id("req"), request.model_dump(), adapter)
+        return Tokenized.model_validate(await self._ask(frame))
+
+    async def detokenize(self, request: DetokenizeRequest) -> str:
+        """The text of tokens; raises as `tokenize`."""
+        return str((await self._ask(Detokenize(new_id("req"), list(request.token_ids))))["text"])
+
     async def add_adapter(self, name: str, folder: Path) -> dict[str, Any]:
         """Load an adapter; requests name it afterwards."""
         return await self._ask(AddAdapter(new_id("frame"), name, str(folder)))
@@ -157,7 +174,7 @@ class EngineClient:
         """Wait until the worker has hung up, whatever the reason."""
         await asyncio.shield(self._listener)
 
-    async def _ask(self, frame: Encode | AddAdapter | RemoveAdapter | Stats) -> dict[str, Any]:
+    async def _ask(self, frame: Encode | Tokenize | Detokenize | AddAdapter | RemoveAdapter | Stats) -> dict[str, Any]:
         reply = self._replies[frame.id] = asyncio.get_running_loop().create_future()
         try:
             await self._send(frame)

@@ -20,6 +20,7 @@ from fettle.types.access import DEFAULT_PROJECT
 from fettle.types.encoder import ENCODER_FAMILIES
 from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.generation import GenerateChunk, GenerateRequest
+from fettle.types.tokens import DetokenizeRequest, Tokenized, TokenizeRequest
 
 log = logging.getLogger(__name__)
 DRAIN_SECONDS = 30.0
@@ -111,6 +112,17 @@ class Engines:
             raise InvalidInput(told, hint=hint, param="model")
         engine = await self._loaded(found)
         return await engine.client.encode(request, found.adapter)
+
+    async def tokenize(self, request: TokenizeRequest) -> Tokenized:
+        """A prompt's tokens, as they are when the model is asked to answer it; raises as `generate`."""
+        found = await asyncio.to_thread(self.find, request.model)
+        engine = await self._loaded(found)
+        return await engine.client.tokenize(request, found.adapter)
+
+    async def detokenize(self, request: DetokenizeRequest) -> str:
+        """The text of a model's tokens; raises as `generate`."""
+        engine = await self._loaded(await asyncio.to_thread(self.find, request.model))
+        return await engine.client.detokenize(request)
 
     def states(self) -> dict[str, str]:
         """Each engine's state: loading, ready or failed."""

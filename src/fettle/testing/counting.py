@@ -7,6 +7,7 @@ from typing import Any
 
 from fettle.errors import FettleError, InvalidInput
 from fettle.types.generation import GenerateChunk, GenerateRequest
+from fettle.types.tokens import TokenizeRequest
 
 
 @dataclass
@@ -59,6 +60,11 @@ class CountingEngine:
         self.adapters: dict[str, Path] = {}
 
     @property
+    def max_length(self) -> int:
+        """As much as `max_tokens` is when nobody gives it."""
+        return 1_000_000
+
+    @property
     def has_work(self) -> bool:
         """Whether something is to be counted."""
         return bool(self._choices)
@@ -68,7 +74,7 @@ class CountingEngine:
         if adapter is not None and adapter not in self.adapters:
             raise InvalidInput(f"no adapter {adapter!r}")
         assert request.token_ids
-        most = request.sampling.max_tokens or 1_000_000
+        most = request.sampling.max_tokens or self.max_length
         self._choices.append(_Choice(request_id, index, adapter, request.token_ids, most))
 
     def abort(self, request_id: str) -> None:
@@ -101,6 +107,20 @@ class CountingEngine:
 
 class PlainPrompts:
     """As `fettle.workers.prompts.Prompts`, with the code points of the text as its tokens."""
+
+    vocab_size = 0x110000
+
+    def tokens(self, request: TokenizeRequest, adapter: str | None) -> list[int]:
+        """The code points of the prompt."""
+        return [ord(letter) for letter in request.text or "".join(turn.content for turn in request.messages or ())]
+
+    def token_text(self, token_id: int) -> str:
+        """The letter of a code point."""
+        return chr(token_id)
+
+    def text(self, token_ids: Sequence[int]) -> str:
+        """The text of code points."""
+        return "".join(map(chr, token_ids))
 
     def tokenized(self, request: GenerateRequest, adapter: str | None) -> GenerateRequest:
         """The request with tokens."""

@@ -12,6 +12,7 @@ from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.generation import FinishReason, GenerateChunk, GenerateRequest, TokenLogprob
 from fettle.types.ids import new_id, now
 from fettle.types.resources import BaseModelEntry, Batch, CustomModel
+from fettle.types.tokens import DetokenizeRequest, Tokenized, TokenizeRequest
 
 LOGPROB = -0.5
 
@@ -94,6 +95,17 @@ class ScriptedEngines:
             labels=() if is_embedding else ("ham", "spam"),
             prompt_tokens=sum(map(len, request.inputs)),
         )
+
+    async def tokenize(self, request: TokenizeRequest) -> Tokenized:
+        """The code points of the prompt; a conversation's turns follow each other."""
+        self.find(request.model)
+        text = request.text if request.text is not None else "".join(turn.content for turn in request.messages or ())
+        return Tokenized(token_ids=tuple(map(ord, text)), texts=tuple(text), max_length=128)
+
+    async def detokenize(self, request: DetokenizeRequest) -> str:
+        """The text of code points."""
+        self.find(request.model)
+        return "".join(map(chr, request.token_ids))
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerateChunk, None]:
         """The script's tokens, a chunk each, the choices in turn."""

@@ -1,5 +1,6 @@
 """The loop of a worker that serves a sentence encoder: texts come as frames and leave as vectors or classes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fettle.clusters.frames import AddAdapter, Encode, RemoveAdapter
@@ -9,7 +10,9 @@ from fettle.errors import InvalidInput
 from fettle.models.tokenizer import Tokenizer
 from fettle.serving.encoder_engine import EncoderEngine
 from fettle.types.encoding import EncodeRequest
+from fettle.types.tokens import TokenizeRequest
 from fettle.workers.frame_loop import Do, FrameLoop
+from fettle.workers.token_frames import token_frames
 
 
 class TextTokens:
@@ -17,7 +20,8 @@ class TextTokens:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         """Of this tokenizer."""
-        self._sentences, self._vocab_size = Sentences(tokenizer), tokenizer.vocab_size
+        self._tokenizer, self._sentences = tokenizer, Sentences(tokenizer)
+        self.vocab_size, self.token_text = tokenizer.vocab_size, tokenizer.token_text
 
     def of(self, request: EncodeRequest) -> list[list[int]]:
         """Each text's tokens; what comes as tokens is taken as it is.
@@ -30,11 +34,26 @@ class TextTokens:
             raise InvalidInput("\n".join(faults[:20]), param="input")
         return [self._sentences.tokens(given) if isinstance(given, str) else list(given) for given in request.inputs]
 
+    def tokens(self, request: TokenizeRequest, adapter: str | None) -> list[int]:
+        """A text's tokens.
+
+        Raises:
+            InvalidInput: it is a conversation.
+        """
+        if request.text is None:
+            told = f"{request.model!r} is a sentence encoder: it reads texts, not conversations"
+            raise InvalidInput(told, hint="Send 'prompt' instead.", param="messages")
+        return self._tokenizer.encode(request.text) if request.is_bare else self._sentences.tokens(request.text)
+
+    def text(self, token_ids: Sequence[int]) -> str:
+        """The text of tokens; control tokens are spelled out."""
+        return self._tokenizer.decode(token_ids, skip_special_tokens=False)
+
     def _fault(self, place: int, given: str | tuple[int, ...]) -> str:
         if not (given.strip() if isinstance(given, str) else given):
             return f"input {place} is empty; expected a text"
-        wrong = [] if isinstance(given, str) else [token for token in given if not 0 <= token < self._vocab_size]
-        return f"input {place} has the token {wrong[0]}; ids are 0 to {self._vocab_size - 1}" if wrong else ""
+        wrong = [] if isinstance(given, str) else [token for token in given if not 0 <= token < self.vocab_size]
+        return f"input {place} has the token {wrong[0]}; ids are 0 to {self.vocab_size - 1}" if wrong else ""
 
 
 class EncoderWorker(FrameLoop):
@@ -45,7 +64,7 @@ class EncoderWorker(FrameLoop):
     def __init__(self, engine: EncoderEngine, tokens: TextTokens, link: WorkerLink) -> None:
         """A worker; `tokens` has those of each request's texts."""
         do: Do = {Encode: self._encode, AddAdapter: self._add_adapter, RemoveAdapter: self._remove_adapter}
-        super().__init__(engine, link, do)
+        super().__init__(engine, link, {**do, **token_frames(tokens, engine.context, link)})
         self._engine, self._tokens = engine, tokens
 
     def _encode(self, frame: Encode) -> None:

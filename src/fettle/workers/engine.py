@@ -16,12 +16,17 @@ from fettle.errors import FettleError
 from fettle.types.engine import EngineSpec
 from fettle.types.generation import GenerateChunk, GenerateRequest
 from fettle.workers.frame_loop import Do, FrameLoop, Stepping
+from fettle.workers.token_frames import TokenReader, token_frames
 
 log = logging.getLogger(__name__)
 
 
 class EngineLike(Stepping, Protocol):
     """What the worker needs of `fettle.serving.Engine`."""
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of prompt and answer together, at most."""
 
     def add(self, request_id: str, request: GenerateRequest, *, adapter: str | None, index: int) -> None:
         """Queue one choice of a request whose prompt is token ids."""
@@ -36,7 +41,7 @@ class EngineLike(Stepping, Protocol):
         """Forget an adapter."""
 
 
-class PromptsLike(Protocol):
+class PromptsLike(TokenReader, Protocol):
     """What the worker needs of `fettle.workers.prompts.Prompts`."""
 
     def tokenized(self, request: GenerateRequest, adapter: str | None) -> GenerateRequest:
@@ -67,6 +72,7 @@ class EngineWorker(FrameLoop):
     def __init__(self, engine: EngineLike, prompts: PromptsLike, link: WorkerLink) -> None:
         """A worker; `prompts` turns requests into tokens."""
         do: Do = {Generate: self._generate, AddAdapter: self._add_adapter, RemoveAdapter: self._remove_adapter}
+        do = {**do, **token_frames(prompts, engine.max_length, link)}
         super().__init__(engine, link, do)
         self._engine, self._prompts = engine, prompts
 

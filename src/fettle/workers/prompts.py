@@ -13,6 +13,7 @@ from fettle.models.chat_template import knows_tools
 from fettle.models.tokenizer import Tokenizer
 from fettle.types.generation import GenerateRequest, Message, SamplingParams, Tool
 from fettle.types.resources import PromptFormat
+from fettle.types.tokens import TokenizeRequest
 
 FACTS_FILE = "fettle.json"
 
@@ -22,7 +23,8 @@ class Prompts:
 
     def __init__(self, tokenizer: Tokenizer, base_format: PromptFormat | None) -> None:
         """Prompts for a tokenizer; `base_format` is the form of the rows that the whole weights were tuned on."""
-        self._template, self._vocab_size = Template(tokenizer), tokenizer.vocab_size
+        self._tokenizer, self._template = tokenizer, Template(tokenizer)
+        self.vocab_size, self.token_text = tokenizer.vocab_size, tokenizer.token_text
         self._knows_tools = knows_tools(tokenizer.chat_template or "")
         self._tool_form = form_of(tokenizer.chat_template or "") if self._knows_tools else TAGGED
         self._formats: dict[str | None, PromptFormat | None] = {None: base_format}
@@ -53,6 +55,21 @@ class Prompts:
         tokens = self._checked(self._tokens(request, adapter))
         sampling = self._ending(self._calling(request))
         return request.model_copy(update={"token_ids": tokens, "text": None, "messages": None, "sampling": sampling})
+
+    def tokens(self, request: TokenizeRequest, adapter: str | None) -> list[int]:
+        """A prompt's tokens, as `tokenized` makes them.
+
+        Raises:
+            InvalidInput: the chat template refuses the messages, or there is none.
+        """
+        if request.is_bare:
+            return self._tokenizer.encode(request.text or "")
+        asked = GenerateRequest(model=request.model, messages=request.messages, text=request.text, tools=request.tools)
+        return self._tokens(asked, adapter)
+
+    def text(self, token_ids: Sequence[int]) -> str:
+        """The text of tokens; control tokens are spelled out."""
+        return self._tokenizer.decode(token_ids, skip_special_tokens=False)
 
     def answered(self, request: GenerateRequest, adapter: str | None, answer: str) -> tuple[GenerateRequest, int]:
         """The request with an answer behind its messages, as training had it, and how many tokens the answer has.
@@ -100,9 +117,9 @@ class Prompts:
     def _checked(self, tokens: list[int]) -> tuple[int, ...]:
         if not tokens:
             raise InvalidInput("the prompt has no tokens", hint="Write something to continue.", param="prompt")
-        if wrong := sorted({token for token in tokens if not 0 <= token < self._vocab_size}):
+        if wrong := sorted({token for token in tokens if not 0 <= token < self.vocab_size}):
             raise InvalidInput(
-                f"the model has no tokens {', '.join(map(str, wrong[:5]))}; its ids are 0 to {self._vocab_size - 1}",
+                f"the model has no tokens {', '.join(map(str, wrong[:5]))}; its ids are 0 to {self.vocab_size - 1}",
                 param="prompt",
             )
         return tuple(tokens)
