@@ -10,6 +10,7 @@ from fettle.api.backend import backend_of
 from fettle.api.middleware import body_of
 from fettle.api.openai.shapes import ChatMessage, only, parsed, schema
 from fettle.api.openai.tools import ChatTool
+from fettle.api.permissions import needs
 from fettle.api.streaming import encode, json_response, until_gone
 from fettle.types.record import Record
 from fettle.types.tokens import DetokenizeRequest, Tokenized, TokenizeRequest
@@ -65,7 +66,7 @@ class DetokenizeBody(Record):
     tokens: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(max_length=MAX_TOKENS)]
 
 
-@router.post("/tokenize", openapi_extra=schema(TokenizeBody))
+@router.post("/tokenize", openapi_extra=schema(TokenizeBody), dependencies=[needs("models:use")])
 async def tokenize(request: Request) -> Response:
     """Tell a prompt's tokens, exactly as they are when the model is asked to answer it."""
     asked = parsed(TokenizeBody, await body_of(request))
@@ -73,7 +74,7 @@ async def tokenize(request: Request) -> Response:
     return json_response(encode(_told(asked, await until_gone(request.receive, work))))
 
 
-@router.post("/detokenize", openapi_extra=schema(DetokenizeBody))
+@router.post("/detokenize", openapi_extra=schema(DetokenizeBody), dependencies=[needs("models:use")])
 async def detokenize(request: Request) -> Response:
     """Tell the text of tokens."""
     asked = parsed(DetokenizeBody, await body_of(request))
