@@ -16,6 +16,12 @@ def dropout(x: Tensor, share: float, randoms: Sequence[torch.Generator | None] =
         share: 0 to 1.
         randoms: where the numbers of each of as many equal parts of `x` come from; None is torch's own generator.
     """
+    kept, scale = mask(x, share, randoms)
+    return x * kept.mul_(scale)
+
+
+def mask(x: Tensor, share: float, randoms: Sequence[torch.Generator | None] = (None,)) -> tuple[Tensor, float]:
+    """Ones for the entries that `dropout` keeps and zeros for the others, and what the kept ones are multiplied by."""
     num_zeroed = round(share * _LEVELS)
     size = x.numel() // len(randoms)
     # Four entries to each 64-bit number.
@@ -25,4 +31,4 @@ def dropout(x: Tensor, share: float, randoms: Sequence[torch.Generator | None] =
     levels = words.view(torch.int16)[:, :size].reshape(x.shape)
     # Compared straight into the type of `x`: to convert a mask of booleans costs four times as much.
     kept = torch.ge(levels, num_zeroed - _LEVELS // 2, out=torch.empty_like(x))
-    return x * kept.mul_(_LEVELS / (_LEVELS - num_zeroed))
+    return kept, _LEVELS / (_LEVELS - num_zeroed)

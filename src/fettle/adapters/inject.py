@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable, Iterable
 
-from torch import nn
+from torch import Tensor, nn
 
 from fettle.adapters.bank import AdapterBank
 from fettle.adapters.kinds.base import Site
 from fettle.adapters.linear import AdaptedLinear
 from fettle.errors import InvalidInput
+from fettle.models.foreign import ForeignDecoder
 
 _LAYER = re.compile(r"\.(?:layers|h|layer|blocks)\.(\d+)\.")
 
@@ -26,8 +27,17 @@ def inject(model: nn.Module, bank: AdapterBank) -> list[Site]:
     ]
     for name, linear in linears:
         parent, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, AdaptedLinear(linear, bank, name))
+        made = (InBatch if isinstance(model, ForeignDecoder) else AdaptedLinear)(linear, bank, name)
+        setattr(model.get_submodule(parent), leaf, made)
     return sites_of(model)
+
+
+class InBatch(AdaptedLinear):
+    """An adapted layer in a model that has a batch dimension; the tokens are still one row."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) to (..., out), every token by its slot."""
+        return super().forward(x.flatten(0, -2)).view(*x.shape[:-1], -1)
 
 
 def sites_of(model: nn.Module) -> list[Site]:

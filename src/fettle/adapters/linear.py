@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from fettle.adapters.adapter import Adapter
 from fettle.adapters.bank import BASE, AdapterBank
-from fettle.adapters.dropout import dropout
+from fettle.adapters.dropout import dropout, mask
 from fettle.adapters.frozen import FrozenLinear
 from fettle.adapters.kernels import SiteTables, mixed
-from fettle.adapters.kinds.base import Layer, Site, keep
+from fettle.adapters.kinds.base import Layer, LowRank, Site, keep
+from fettle.adapters.low_rank import adapted
 
 
 class AdaptedLinear(nn.Module):
@@ -54,11 +55,30 @@ class AdaptedLinear(nn.Module):
         if adapter is None or params is None:
             out: Tensor = self.base(x) if product is None else product
             return out
+        low_rank = adapter.maths.low_rank(params, adapter.config)
+        if low_rank and product is None and torch.is_grad_enabled() and self._is_one_type(x):
+            return self._trained(slot, x, low_rank, adapter)
         drop = self._drop(adapter.maths.dropout(adapter.config), [self.bank.randoms.get(slot)])
         beneath = self.beneath(adapter) if product is None else _Multiplied(self.beneath(adapter), x, product)
         result: Tensor = adapter.maths.forward(x, beneath, params, adapter.config, drop)
         # Trained parameters are float32 beside a bf16 base: the stream keeps its own type.
         return result.to(x.dtype)
+
+    def _trained(self, slot: int, x: Tensor, low_rank: LowRank, adapter: Adapter) -> Tensor:
+        """As the kind's own `forward`, with gradients that are written out."""
+        share = adapter.maths.dropout(adapter.config) if self.bank.is_training else 0.0
+
+        def drop(flat: Tensor) -> tuple[Tensor, float]:
+            return mask(flat, share, [self.bank.randoms.get(slot)])
+
+        return adapted(x, self.base, low_rank, drop if share else None)
+
+    def _is_one_type(self, x: Tensor) -> bool:
+        """Whether the frozen layer is a matrix, as quantized ones are not, and is multiplied with `x` as it is."""
+        weight, device = self.base.weight, x.device.type
+        is_matrix = type(self.base) is nn.Linear and not weight.requires_grad
+        multiplied = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        return is_matrix and weight.dtype == x.dtype == multiplied
 
     def _form(self, run: tuple[int, int]) -> Hashable:
         """Equal for runs of tokens that can be computed at once."""

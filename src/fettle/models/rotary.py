@@ -5,6 +5,7 @@ Shapes: T tokens, H heads, D head dimension.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,5 +39,26 @@ def angles(positions_T: Tensor, speeds: Tensor, dtype: torch.dtype) -> tuple[Ten
 
 def rotate(x_THD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each pair (i, i + D/2) of every head by its token's angle."""
-    low, high = x_THD.chunk(2, dim=-1)
-    return x_THD * cos + torch.cat((-high, low), dim=-1) * sin
+    turned: Tensor = _Turned.apply(x_THD, cos, sin)  # type: ignore[no-untyped-call]
+    return turned
+
+
+class _Turned(torch.autograd.Function):
+    """Its gradient is the turn back."""
+
+    @staticmethod
+    def forward(ctx: Any, x_THD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turned(x_THD, cos, sin, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        cos, sin = ctx.saved_tensors
+        return _turned(gradients[0], cos, sin, -1), None, None
+
+
+def _turned(x_THD: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
+    out, half = x_THD * cos, x_THD.shape[-1] // 2
+    out[..., :half].addcmul_(x_THD[..., half:], sin[..., :half], value=-direction)
+    out[..., half:].addcmul_(x_THD[..., :half], sin[..., half:], value=direction)
+    return out

@@ -76,6 +76,15 @@ class Terms:
     shift: Array | None = None
 
 
+@dataclass(frozen=True)
+class LowRank:
+    """The change scale * B A beside a frozen layer, which is all that a kind does there."""
+
+    a: Array
+    b: Array
+    scale: float
+
+
 class Base(Protocol):
     """The frozen layer beneath an adapter, as a kind sees it."""
 
@@ -130,6 +139,10 @@ class AdapterKind(ABC, Generic[C]):
     @abstractmethod
     def terms(self, p: Mapping[str, Array], config: C, base: Base) -> Terms:
         """The same as `forward`, as parts that a kernel computes for many adapters at once."""
+
+    def low_rank(self, p: Mapping[str, Array], config: C) -> LowRank | None:
+        """The same as `forward` where that is W x + scale B A drop(x) and no more; None where it is not."""
+        return None
 
     def dropout(self, config: C) -> float:
         """Share of the inputs that are dropped in training."""

@@ -13,6 +13,7 @@ from fettle.adapters.kinds.base import (
     Array,
     Base,
     Layer,
+    LowRank,
     Site,
     SiteConfig,
     Start,
@@ -78,6 +79,10 @@ class LoRA(AdapterKind[LoRAConfig]):
         stretch = _stretch(p, config, base)
         shift = None if base.bias is None else (1 - stretch) * base.bias
         return Terms(s_out=stretch, a=p["a"], b=stretch[:, None] * b, shift=shift)
+
+    def low_rank(self, p: Mapping[str, Array], config: LoRAConfig) -> LowRank | None:
+        """Without DoRA."""
+        return None if "m" in p else LowRank(p["a"], p["b"], config.scale)
 
     def dropout(self, config: LoRAConfig) -> float:
         """As set."""
