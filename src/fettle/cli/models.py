@@ -18,7 +18,7 @@ Name = Annotated[str, typer.Argument(metavar="MODEL", help="NAME (the newest ver
 
 @app.callback()
 def models() -> None:
-    """List, show, delete and export models."""
+    """List, show, label, delete and export models."""
 
 
 @app.command("list")
@@ -82,6 +82,18 @@ def export(
         print_json({"model": found, "folder": str(folder.absolute()), "files": files})
     else:
         print_table([f"{found.full_name} in {folder}", "size"], [(n, bytes_text(size)) for n, size in files.items()])
+
+
+@app.command()
+def label(
+    model: Name,
+    word: Annotated[str, typer.Argument(metavar="LABEL", help="For example 'production'.")],
+    as_json: Json = False,
+) -> None:
+    """Have MODEL:LABEL mean this version from now on; endpoints that follow the label serve it at once."""
+    with opened() as platform:
+        moved = platform.version_labels.put(model, word)
+    print_json(moved) if as_json else console().print(f"{moved.name}:{moved.label} is {moved.name}:{moved.version}.")
 
 
 def _confirm(model: CustomModel, *, asks: bool) -> None:

@@ -8,6 +8,7 @@ from fettle.errors import InvalidInput, unknown
 from fettle.store.artifacts import ArtifactStore
 from fettle.store.files import files_in
 from fettle.store.repository import Artifact, Records, Repository
+from fettle.types.endpoints import VersionLabel
 from fettle.types.ids import new_id, now
 from fettle.types.resources import CustomModel, PromptFormat, TuningJob
 
@@ -24,7 +25,7 @@ class CustomModels:
         return self._repository.find(CustomModel, state="active")
 
     def get(self, name: str) -> CustomModel:
-        """The version that `name` (newest), `name:version` or its alias means.
+        """The version that `name` (newest), `name:version`, `name:label` or its alias means.
 
         Raises:
             NotFound: there is none; with the nearest name.
@@ -32,6 +33,7 @@ class CustomModels:
         if found := self._repository.find(CustomModel, alias=name, state="active"):
             return found[0]
         set_name, colon, number = name.partition(":")
+        number = self._labelled(set_name, number)
         siblings = self._repository.find(CustomModel, name=set_name, state="active")
         versions = {str(model.version): model for model in siblings}
         if not colon and siblings:
@@ -113,6 +115,11 @@ class CustomModels:
         if is_last:
             self._artifacts.sweep_one(model.artifact)
         return deleted
+
+    def _labelled(self, name: str, number: str) -> str:
+        """The version that a label means; what is no label stays as it is."""
+        labels = self._repository.find(VersionLabel, name=name, label=number) if number else []
+        return str(labels[0].version) if labels else number
 
     def _only(self, name: str) -> CustomModel:
         model = self.get(name)

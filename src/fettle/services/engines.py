@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from fettle.errors import FettleError, InvalidInput, NotFound, unknown
 from fettle.registry.base_models import not_installed
 from fettle.services.base_models import BaseModels
 from fettle.services.custom_models import CustomModels
+from fettle.services.endpoints import Endpoints
 from fettle.settings import Settings
 from fettle.types.access import DEFAULT_PROJECT
 from fettle.types.encoder import ENCODER_FAMILIES
@@ -37,6 +38,7 @@ class Resolved:
     adapter: str | None = None
     adapter_path: Path | None = None
     is_encoder: bool = False
+    threads: int | None = None
 
 
 class Engines:
@@ -46,12 +48,13 @@ class Engines:
         self,
         base_models: BaseModels,
         custom_models: CustomModels,
+        endpoints: Endpoints,
         settings: Settings,
         module: str,
     ) -> None:
         """Engines for these models; `module` is the worker that serves one."""
         self._base_models, self._custom_models, self._settings = base_models, custom_models, settings
-        self._module = module
+        self._endpoints, self._module = endpoints, module
         self._engines: dict[str, LocalEngine] = {}
         self._starting: dict[str, asyncio.Task[LocalEngine]] = {}
         self._watchers: set[asyncio.Task[None]] = set()
@@ -64,11 +67,15 @@ class Engines:
         view._custom_models = custom_models
         return view
 
-        """What a model's name means.
+        """What a model's or an endpoint's name means; a hosting cluster has engines of its own.
 
         Raises:
             NotFound: there is no such model; with the nearest name.
+            Conflict: the endpoint is not active.
         """
+        if place := self._endpoints.place(model):
+            found = resolve(place.model, self._base_models, self._custom_models)
+            return replace(found, engine=f"{found.engine}@{place.cluster_id}", threads=place.threads)
         return resolve(model, self._base_models, self._custom_models)
 
     async def start(self, names: Sequence[str]) -> None:
@@ -174,7 +181,7 @@ class Engines:
                 found.model_path,
                 folder=home / "engines" / name,
                 log_path=home / "logs" / f"engine-{name}.log",
-                threads=self._settings.threads,
+                threads=found.threads or self._settings.threads,
                 dtype=self._settings.dtype,
                 module=self._module,
             )

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import Field
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
 from fettle.store.database import Database
 from fettle.store.tables import events
@@ -32,7 +32,7 @@ class EventLog:
     def append(self, subject: str, type: str, **body: Any) -> None:  # noqa: A002
         """Write down that something happened to `subject`."""
         with self._database.write() as connection:
-            connection.execute(insert(events).values(subject=subject, type=type, at=now(), body=body))
+            write_event(connection, subject, type, now(), **body)
 
     def of(self, subject: str, *, after: int = 0, types: tuple[str, ...] = (), limit: int | None = None) -> list[Event]:
         """A subject's events in order, from after the one with id `after`; of all types unless some are named."""
@@ -53,3 +53,8 @@ class EventLog:
             query = query.where(events.c.type.in_(types))
         with self._database.read() as connection:
             return [Event.model_validate(dict(row)) for row in connection.execute(query.limit(limit)).mappings()]
+
+
+def write_event(connection: Connection, subject: str, type: str, at: datetime, **body: Any) -> None:  # noqa: A002
+    """Write down what happened at a moment, in the transaction of what made it happen: both are kept, or neither."""
+    connection.execute(insert(events).values(subject=subject, type=type, at=at, body=body))

@@ -16,6 +16,8 @@ from fettle.store import tables
 from fettle.store.audit import note
 from fettle.store.database import Database
 from fettle.types.access import DEFAULT_PROJECT, SYSTEM, Action, ApiKey, Project, actor
+from fettle.types.clusters import Cluster
+from fettle.types.endpoints import Endpoint, VersionLabel
 from fettle.types.lifecycle import check_move
 from fettle.types.record import Record
 from fettle.types.resources import BaseModelEntry, Batch, CustomModel, StoredFile, TuningJob, Upload
@@ -51,6 +53,9 @@ STORED: dict[type[Record], Stored] = {
     StoredFile: Stored(tables.files, "id", "file"),
     Upload: Stored(tables.uploads, "id", "upload", "upload"),
     Batch: Stored(tables.batches, "id", "batch", "batch"),
+    Cluster: Stored(tables.clusters, "id", "cluster", "cluster"),
+    Endpoint: Stored(tables.endpoints, "id", "endpoint", "endpoint"),
+    VersionLabel: Stored(tables.version_labels, "id", "label"),
     StoredResponse: Stored(tables.responses, "id", "response", is_audited=False),
     Project: Stored(tables.projects, "id", "project"),
     ApiKey: Stored(tables.api_keys, "id", "API key", "key"),

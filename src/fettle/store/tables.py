@@ -10,11 +10,13 @@ from sqlalchemy import (
     Date,
     DateTime,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
@@ -195,4 +197,60 @@ audit = Table(
     Column("kind", String, nullable=False),
     Column("subject", String, nullable=False),
     _body(),
+)
+
+def _live_name(table: str) -> Index:
+    """A name is free again once what had it is deleted."""
+    is_live = text("state != 'deleted'")
+    name = f"uq_{table}_live_name"
+    return Index(name, "project_id", "name", unique=True, sqlite_where=is_live, postgresql_where=is_live)
+
+
+clusters = Table(
+    "clusters",
+    METADATA,
+    Column("id", String, primary_key=True),
+    _project(),
+    Column("name", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("state", String, nullable=False, index=True),
+    Column("created_at", Moment, nullable=False),
+    _body(),
+    _live_name("clusters"),
+)
+
+endpoints = Table(
+    "endpoints",
+    METADATA,
+    Column("id", String, primary_key=True),
+    _project(),
+    Column("name", String, nullable=False),
+    # Not a foreign key: a cluster's record stays, and so does that of an endpoint on it.
+    Column("cluster_id", String, nullable=False, index=True),
+    Column("state", String, nullable=False, index=True),
+    Column("created_at", Moment, nullable=False),
+    _body(),
+    _live_name("endpoints"),
+)
+
+version_labels = Table(
+    "version_labels",
+    METADATA,
+    Column("id", String, primary_key=True),
+    _project(),
+    Column("name", String, nullable=False),
+    Column("label", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    UniqueConstraint("project_id", "name", "label"),
+)
+
+kept_answers = Table(
+    "kept_answers",
+    METADATA,
+    Column("id", String, primary_key=True),
+    _project(),
+    Column("key", String, nullable=False),
+    Column("created_at", Moment, nullable=False, index=True),
+    _body(),
+    UniqueConstraint("project_id", "key"),
 )

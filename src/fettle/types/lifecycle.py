@@ -32,6 +32,22 @@ MOVES: dict[str, dict[str, tuple[str, ...]]] = {
         "active": ("revoked",),
         "revoked": (),
     },
+    "cluster": {
+        "creating": ("active", "failed"),
+        "active": ("updating", "deleting"),
+        "updating": ("active", "failed"),
+        "failed": ("deleting",),
+        "deleting": ("deleted", "failed"),
+        "deleted": (),
+    },
+    "endpoint": {
+        "creating": ("active", "inactive", "failed"),
+        "active": ("inactive", "deleting"),
+        "inactive": ("active", "deleting"),
+        "failed": ("deleting",),
+        "deleting": ("deleted", "failed"),
+        "deleted": (),
+    },
     "model": {
         "creating": ("active", "failed", "deleted"),
         "active": ("deleted",),
