@@ -112,10 +112,16 @@ def _loopback_interface() -> str:
 
 
 def _cause(folder: Path, failures: Mapping[int, ProcessFailure], count: int) -> FettleError:
-    """What a rank has told; else the first that ended, and a signal before what its end did to the others."""
+    """What a rank has told; else how the first one ended."""
     for path in sorted(folder.glob("error-*.json")):
         return error_from(json.loads(path.read_text(encoding="utf-8")))
-    rank, failure = min(failures.items(), key=lambda item: (item[1].exitcode >= 0, item[1].timestamp, item[0]))
-    how = f"killed by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with exit code {failure.exitcode}"
+    rank, failure = min(failures.items(), key=_order)
+    how = f"was killed by {failure.signal_name()}" if failure.exitcode < 0 else f"had exit code {failure.exitcode}"
     killed = "Somebody killed it, or the machine ran out of memory. " if failure.exitcode == -signal.SIGKILL else ""
-    return WorkerDied(f"process {rank} of {count} (0 is the first) was {how}", hint=f"{killed}The job's log says more.")
+    return WorkerDied(f"process {rank} of 0 to {count - 1} {how}", hint=f"{killed}The job's log says more.")
+
+
+def _order(item: tuple[int, ProcessFailure]) -> tuple[bool, bool, int]:
+    """Causes first: others fail because one is gone, and are then ended with TERM by the launcher."""
+    rank, failure = item
+    return failure.exitcode == -signal.SIGTERM, failure.exitcode >= 0, rank
