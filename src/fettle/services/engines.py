@@ -60,13 +60,13 @@ class Engines:
         self._watchers: set[asyncio.Task[None]] = set()
         self._restarts: Counter[str] = Counter()
 
-    def find(self, model: str) -> Resolved:
-    def of(self, custom_models: CustomModels) -> Self:
-        """The same engines for whoever may name these custom models only."""
+    def of(self, custom_models: CustomModels, endpoints: Endpoints) -> Self:
+        """The same engines for whoever may name these custom models and endpoints only."""
         view = copy(self)
-        view._custom_models = custom_models
+        view._custom_models, view._endpoints = custom_models, endpoints
         return view
 
+    def find(self, model: str) -> Resolved:
         """What a model's or an endpoint's name means; a hosting cluster has engines of its own.
 
         Raises:

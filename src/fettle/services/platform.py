@@ -39,6 +39,7 @@ class Platform(Workspace):
         self.projects, self.audit = Projects(shared.repository), AuditLog(self._database)
         self.keys = Keys(shared.repository, self.projects)
         self.everywhere.tuning_jobs.recover()
+        self.clusters.make_defaults()
         for kept in (shared.artifacts, self.everywhere.uploads, self.everywhere.batches, self.responses):
             kept.sweep()
 

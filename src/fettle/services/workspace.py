@@ -6,15 +6,19 @@ from fettle.registry.base_models import BaseModels as BaseModelRegistry
 from fettle.registry.custom_models import CustomModels as CustomModelRegistry
 from fettle.services.base_models import BaseModels
 from fettle.services.batches import Batches
+from fettle.services.clusters import Clusters
 from fettle.services.custom_models import CustomModels
+from fettle.services.endpoints import Endpoints
 from fettle.services.engines import Engines
 from fettle.services.evaluations import Evaluations
 from fettle.services.files import Files
+from fettle.services.inventory import this_machine
 from fettle.services.responses import Responses
 from fettle.services.supervisor import Supervisor
 from fettle.services.sweeps import Sweeps
 from fettle.services.tuning_jobs import TuningJobs
 from fettle.services.uploads import Uploads
+from fettle.services.version_labels import VersionLabels
 from fettle.settings import Settings
 from fettle.store.artifacts import ArtifactStore
 from fettle.store.database import Database
@@ -51,7 +55,7 @@ class Shared:
     def engines(self) -> Engines:
         """The engines, which answer for all projects."""
         every = self.everywhere
-        return Engines(every.base_models, every.custom_models, self.settings, self.workers.engine)
+        return Engines(every.base_models, every.custom_models, every.endpoints, self.settings, self.workers.engine)
 
     @cached_property
     def supervisor(self) -> Supervisor:
@@ -73,6 +77,9 @@ class Workspace:
         self.responses = Responses(repository)
         self.base_models = BaseModels(bases, customs, self.events, home)
         self.custom_models = CustomModels(customs, bases, repository, self.events, home)
+        self.clusters = Clusters(repository, bases, self.events, this_machine())
+        self.endpoints = Endpoints(repository, self.base_models, self.custom_models)
+        self.version_labels = VersionLabels(repository, self.custom_models)
         parts = repository, artifacts, self.events, bases, self.custom_models, self.files, self.settings
         self.tuning_jobs = TuningJobs(*parts, shared.workers.tune)
         self.sweeps = Sweeps(*parts, shared.workers.sweep)
@@ -81,7 +88,7 @@ class Workspace:
     @cached_property
     def engines(self) -> Engines:
         """What answers, for this project's models."""
-        return self._shared.engines.of(self.custom_models)
+        return self._shared.engines.of(self.custom_models, self.endpoints)
 
     @property
     def supervisor(self) -> Supervisor:
