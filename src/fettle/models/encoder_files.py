@@ -7,8 +7,8 @@ import torch
 
 from fettle.errors import UnsupportedModel
 from fettle.models.encoder import Encoder
-from fettle.models.loading import copy_description, refuse_misfits
-from fettle.models.weights import SINGLE, read_json, tensors, write_weights
+from fettle.models.loading import copy_description
+from fettle.models.weights import SINGLE, read_json, refuse_misfits, tensors, write_weights
 from fettle.types.encoder import ENCODER_FAMILIES, EncoderConfig, encoder_config
 
 #: In the files of a BERT: what belongs to other tasks.

@@ -2,14 +2,14 @@
 
 import json
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
-from fettle.errors import UnsupportedModel
 from fettle.models.decoder import Decoder
-from fettle.models.weights import SINGLE, read_json, tensors, write_weights
+from fettle.models.foreign import ForeignDecoder
+from fettle.models.foreign_files import load_foreign, save_foreign
+from fettle.models.weights import SINGLE, count_weights, read_json, refuse_misfits, tensors, write_weights
 from fettle.types.decoder import DecoderConfig, decoder_config
 
 _HEAD, _EMBEDDINGS = "lm_head.weight", "model.embed_tokens.weight"
@@ -21,7 +21,8 @@ def read_config(folder: Path) -> DecoderConfig:
     Raises:
         UnsupportedModel: it is absent, unreadable or of no supported family.
     """
-    return decoder_config(read_json(folder / "config.json"))
+    config = decoder_config(read_json(folder / "config.json"))
+    return config.model_copy(update={"num_weights": count_weights(folder)}) if config.is_foreign else config
 
 
 def load_decoder(folder: Path, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Decoder:
@@ -31,6 +32,8 @@ def load_decoder(folder: Path, *, dtype: torch.dtype = torch.float32, device: st
         UnsupportedModel: its files are absent, damaged, or do not fit its `config.json`; all misfits are named.
     """
     config = read_config(folder)
+    if config.is_foreign:
+        return load_foreign(folder, config, dtype=dtype, device=device)
     with torch.device("meta"):
         decoder = Decoder(config)
     decoder.to_empty(device=device).to(dtype)
@@ -63,27 +66,16 @@ def _fill(decoder: Decoder, folder: Path) -> None:
     refuse_misfits(folder, faults)
 
 
-def refuse_misfits(folder: Path, faults: Iterable[str]) -> None:
-    """Raise if there are faults.
-
-    Raises:
-        UnsupportedModel: there are; the first ten are named.
-    """
-    listed = list(faults)
-    if listed:
-        shown = "\n".join(f"  {fault}" for fault in listed[:10])
-        more = f"\n  ... and {len(listed) - 10} more" if len(listed) > 10 else ""
-        raise UnsupportedModel(f"the weights in {folder} do not fit its config.json:\n{shown}{more}")
-
-
 def save_decoder(decoder: Decoder, folder: Path, *, like: Path, dtype: torch.dtype = torch.bfloat16) -> None:
     """Write the model as a folder that `transformers` and Fettle load; config and tokenizer are those of `like`."""
     folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(decoder, ForeignDecoder):
+        save_foreign(decoder, folder, dtype=dtype)
+    else:
+        write_weights(folder / SINGLE, {name: value.to(dtype) for name, value in decoder.named_parameters()})
     copy_description(like, folder)
     config = read_json(like / "config.json") | {"torch_dtype": str(dtype).removeprefix("torch.")}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    state = {name: value.to(dtype) for name, value in decoder.named_parameters()}
-    write_weights(folder / SINGLE, state)
 
 
 def copy_description(source: Path, target: Path) -> None:

@@ -1,7 +1,8 @@
 """Safetensors folders: read (sharded too), write, and what is said when they do not fit."""
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,25 @@ def tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
     Raises:
         UnsupportedModel: a file is absent or damaged.
     """
+    for file in _opened(folder):
+        for name in file.keys():  # noqa: SIM118 - not a dict
+            yield name, file.get_tensor(name)
+
+
+def count_weights(folder: Path) -> int:
+    """How many numbers the weights of a model folder are, read without them.
+
+    Raises:
+        UnsupportedModel: a file is absent or damaged.
+    """
+    return sum(math.prod(file.get_slice(name).get_shape()) for file in _opened(folder) for name in file.keys())  # noqa: SIM118
+
+
+def _opened(folder: Path) -> Iterator[Any]:
     for path in weight_files(folder):
         try:
             with safe_open(path, framework="pt") as file:
-                for name in file.keys():  # noqa: SIM118 - not a dict
-                    yield name, file.get_tensor(name)
+                yield file
         except FileNotFoundError:
             raise UnsupportedModel(f"{path} does not exist", hint="Only safetensors weights are read.") from None
         except SafetensorError as error:
@@ -58,3 +73,16 @@ def tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
 def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
     """Write a safetensors file that `transformers` reads too."""
     save_file({name: tensor.detach().contiguous() for name, tensor in state.items()}, path, metadata={"format": "pt"})
+
+
+def refuse_misfits(folder: Path, faults: Iterable[str]) -> None:
+    """Raise if there are faults.
+
+    Raises:
+        UnsupportedModel: there are; the first ten are named.
+    """
+    listed = list(faults)
+    if listed:
+        shown = "\n".join(f"  {fault}" for fault in listed[:10])
+        more = f"\n  ... and {len(listed) - 10} more" if len(listed) > 10 else ""
+        raise UnsupportedModel(f"the weights in {folder} do not fit its config.json:\n{shown}{more}")

@@ -50,7 +50,7 @@ def tiny_model(folder: Path, family: str = "llama", *, seed: int = 0, **sizes: A
     tiny_tokenizer(folder)
     ids = {token["content"]: token["id"] for token in _tokenizer_json(folder)["added_tokens"]}
     hf = {"model_type": family, "architectures": [ARCHITECTURES[family]], "torch_dtype": "float32"} | SIZES
-    hf |= {"vocab_size": _vocab_size(folder), "eos_token_id": ids[END], "bos_token_id": ids[END_OF_TEXT]} | sizes
+    hf |= {"vocab_size": vocab_size(folder), "eos_token_id": ids[END], "bos_token_id": ids[END_OF_TEXT]} | sizes
     # Families differ in what they assume when it is left out.
     hf.setdefault("head_dim", hf["hidden_size"] // hf["num_attention_heads"])
     (folder / "config.json").write_text(json.dumps(hf, indent=2) + "\n", encoding="utf-8")
@@ -100,7 +100,8 @@ def _random(name: str, like: nn.Parameter, generator: torch.Generator) -> torch.
     return noise if "embed" in name else noise * (1.5 / like.shape[1] ** 0.5)
 
 
-def _vocab_size(folder: Path) -> int:
+def vocab_size(folder: Path) -> int:
+    """Of the tokenizer in a folder."""
     described = _tokenizer_json(folder)
     ids = [*described["model"]["vocab"].values(), *(token["id"] for token in described["added_tokens"])]
     return int(max(ids)) + 1

@@ -1,11 +1,12 @@
 """The shape of a causal language model, and how each family's Hugging Face `config.json` is read into it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
 
 from fettle.errors import UnsupportedModel
+from fettle.types.foreign import FOREIGN, foreign_fields
 from fettle.types.record import Record
 
 Activation = Literal["silu", "gelu", "gelu_tanh"]
@@ -50,6 +51,12 @@ class DecoderConfig(Record):
     qk_norm: bool = False
     tied_head: bool = False
     eos_token_ids: tuple[int, ...] = ()
+    num_weights: int | None = Field(default=None, description="counted in the files; None computes it from the rest")
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it runs through `transformers`' modules; activation, rope and biases are then theirs to know."""
+        return self.family in FOREIGN
 
     def window(self, layer: int) -> int | None:
         """How many positions back (itself included) a token of this layer sees; None is no limit."""
@@ -58,6 +65,8 @@ class DecoderConfig(Record):
     @property
     def num_parameters(self) -> int:
         """Weights of the whole model; a tied head is counted once."""
+        if self.num_weights is not None:
+            return self.num_weights
         return (
             (2 - self.tied_head) * self.vocab_size * self.hidden_size
             + self.num_layers * self._per_layer
@@ -102,6 +111,13 @@ def _qwen_windows(hf: Mapping[str, Any]) -> tuple[int | None, ...]:
 
 # A family is what its config.json says differently; adding one is a function and a line here, and a parity test.
 FAMILIES = {"llama": _llama, "mistral": _mistral, "qwen2": _qwen2, "qwen3": _qwen3}
+#: Every family of causal language models, whichever way it runs.
+DECODERS = (*FAMILIES, *FOREIGN)
+# Families that are asked for, and why they do not run.
+_REASONS = {
+    "gpt_oss": "its attention has sinks",
+    **dict.fromkeys(("bloom", "falcon", "gptj", "mpt"), "its attention in transformers cannot be replaced"),
+}
 # The values that transformers uses when the file leaves them out.
 _DEFAULT_THETA = {"llama": 10_000.0, "mistral": 10_000.0, "qwen2": 10_000.0, "qwen3": 10_000.0}
 
@@ -113,14 +129,21 @@ def decoder_config(hf: Mapping[str, Any]) -> DecoderConfig:
         UnsupportedModel: the family, activation or rotary variant is not supported, or a needed key is missing.
     """
     family = str(hf.get("model_type"))
+    if family in FOREIGN:
+        return DecoderConfig.checked(foreign_fields(hf) | {"eos_token_ids": _as_tuple(hf.get("eos_token_id"))})
     if family not in FAMILIES:
-        raise UnsupportedModel(
-            f"model type {family!r} is not supported", hint=f"Supported: {', '.join(FAMILIES)}.", param="model_type"
-        )
+        raise unsupported(family, DECODERS)
     needed = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
     if missing := [key for key in needed if key not in hf]:
         raise UnsupportedModel(f"config.json lacks {', '.join(missing)}", hint="Is the model folder complete?")
     return DecoderConfig.checked(_common(hf, family) | FAMILIES[family](hf))
+
+
+def unsupported(family: str, known: Iterable[str]) -> UnsupportedModel:
+    """The error for a family that Fettle cannot run; `known` are those that it can."""
+    reason = f": {_REASONS[family]}" if family in _REASONS else ""
+    message = f"model type {family!r} is not supported{reason}"
+    return UnsupportedModel(message, hint=f"Supported: {', '.join(known)}.", param="model_type")
 
 
 def _common(hf: Mapping[str, Any], family: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from fettle.errors import UnsupportedModel
-from fettle.types.decoder import FAMILIES, Activation, DecoderConfig, decoder_config
+from fettle.types.decoder import DECODERS, Activation, DecoderConfig, decoder_config, unsupported
 from fettle.types.record import Record
 
 #: Families that read a text as a whole and write none: they give vectors, and with a head, classes.
@@ -73,9 +73,6 @@ def model_config(hf: Mapping[str, Any]) -> DecoderConfig | EncoderConfig:
     family = str(hf.get("model_type"))
     if family in ENCODER_FAMILIES:
         return encoder_config(hf)
-    if family not in FAMILIES:
-        known = ", ".join([*FAMILIES, *ENCODER_FAMILIES])
-        raise UnsupportedModel(
-            f"model type {family!r} is not supported", hint=f"Supported: {known}.", param="model_type"
-        )
+    if family not in DECODERS:
+        raise unsupported(family, (*DECODERS, *ENCODER_FAMILIES))
     return decoder_config(hf)
