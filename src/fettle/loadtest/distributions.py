@@ -46,14 +46,15 @@ def place_draw(text: str, count: int) -> Draw:
 
 def fixed(length: float) -> Draw:
     """Always the same."""
-    _check(1 <= length <= MAX_LENGTH, f"N must be from 1 to {MAX_LENGTH:,}")
-    return lambda _: round(length)
+    _check(length.is_integer() and 1 <= length <= MAX_LENGTH, f"N must be a whole number from 1 to {MAX_LENGTH:,}")
+    return lambda _: int(length)
 
 
 def uniform(low: float, high: float) -> Draw:
     """Every whole number from `low` to `high` as often."""
-    _check(1 <= low <= high <= MAX_LENGTH, f"expected 1 <= LOW <= HIGH <= {MAX_LENGTH:,}")
-    return lambda random: random.randint(round(low), round(high))
+    is_whole = low.is_integer() and high.is_integer()
+    _check(is_whole and 1 <= low <= high <= MAX_LENGTH, f"expected whole numbers 1 <= LOW <= HIGH <= {MAX_LENGTH:,}")
+    return lambda random: random.randint(int(low), int(high))
 
 
 def lognormal(mean: float, sigma: float) -> Draw:

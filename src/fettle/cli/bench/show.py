@@ -1,5 +1,6 @@
 """A load test's tables for people; times in milliseconds."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fettle.cli.output import console, print_table, seconds_text
@@ -22,8 +23,7 @@ def show(report: LoadReport) -> None:
     for result in report.results:
         _show_load(result)
     if len(report.results) > 1:
-        rows = [[str(result.load), *_cells(result.all)] for result in report.results]
-        print_table(["load", *COLUMNS], rows, title="all loads (times: 50 % / 99 %, milliseconds)")
+        _show_rows("load", {str(result.load): result.all for result in report.results}, "all loads")
 
 
 def _show_load(result: LoadResult) -> None:
@@ -53,29 +53,43 @@ def _throughput(found: Summary) -> str:
 
 
 _COUNTED = {"usage": "by the server", "pieces": "by pieces of the streams", "nothing": "by nobody"}
-COLUMNS = ["answered", "failed", "requests/s", "tokens/s", "goodput/s", "first token", "between tokens", "answer"]
 
 
 def _show_models(result: LoadResult) -> None:
     busiest = sorted(result.models.items(), key=lambda pair: -pair[1].num_requests)
-    rows = [[name, *_cells(found)] for name, found in busiest[:MAX_MODELS]]
-    more = len(busiest) - len(rows)
-    title = "models (times: 50 % / 99 %, milliseconds)" + (f"; {more:,} more are in the JSON" if more else "")
-    print_table(["model", *COLUMNS], rows, title=title)
+    more = len(busiest) - MAX_MODELS
+    _show_rows("model", dict(busiest[:MAX_MODELS]), f"models; {more:,} more are in the JSON" if more > 0 else "models")
 
 
-def _cells(found: Summary) -> list[Any]:
-    times = [_two(stats) for stats in (found.ttft_seconds, found.itl_seconds, found.e2e_seconds)]
-    failed, speed = found.num_requests - found.num_answered, found.output_tokens_per_second
-    return [found.num_answered, failed, found.requests_per_second, speed, found.goodput, *times]
+def _show_rows(what: str, found: Mapping[str, Summary], title: str) -> None:
+    """A row for each; a column in which there is nothing is left out."""
+    cells = [_cells(summary) for summary in found.values()]
+    columns = [name for name in cells[0] if any(row[name] for row in cells)]
+    rows = [[name, *(row[column] for column in columns)] for name, row in zip(found, cells, strict=True)]
+    print_table([what, *columns], rows, title=f"{title} (milliseconds: half of the values / 99 % are within)")
+
+
+def _cells(found: Summary) -> dict[str, Any]:
+    return {
+        "done": found.num_answered,
+        "failed": found.num_requests - found.num_answered,
+        "req/s": found.requests_per_second,
+        "tok/s": found.output_tokens_per_second,
+        "good/s": found.goodput,
+        "first": _two(found.ttft_seconds),
+        "between": _two(found.itl_seconds),
+        "whole": _two(found.e2e_seconds),
+    }
 
 
 def _two(stats: Stats | None) -> str:
-    return f"{_milliseconds(stats.p50)} / {_milliseconds(stats.p99)}" if stats else ""
+    return f"{_milliseconds(stats.p50)}/{_milliseconds(stats.p99)}" if stats else ""
 
 
 def _milliseconds(seconds: float) -> str:
-    return f"{1000 * seconds:,.1f}"
+    """'0.04', '41.3', '1,204'."""
+    value = 1000 * seconds
+    return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
 
 def _show_problems(result: LoadResult) -> None:
