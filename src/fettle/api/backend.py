@@ -155,13 +155,6 @@ class Room:
         """Room for `max_running` prompts that are answered or wait at once."""
         self._max_running, self._running = max_running, 0
 
-    def generate(self, requests: Sequence[GenerateRequest]) -> Chunks:
-        """The chunks of several prompts as they come, each with the number of its prompt; closing it stops the work.
-
-        Raises:
-            TooManyRequests: the server has all the work that it accepts.
-        """
-        return self._counted(len(requests), merged([self._measured(request) for request in requests]))
     @contextmanager
     def taken(self, number: int) -> Iterator[None]:
         """Hold room for as many prompts inside the block.
@@ -187,6 +180,13 @@ class Backend:
         """The backend for who may see `platform`."""
         self.platform, self.meters, self._room = platform, meters, room
 
+    def generate(self, requests: Sequence[GenerateRequest]) -> Chunks:
+        """The chunks of several prompts as they come, each with the number of its prompt; closing it stops the work.
+
+        Raises:
+            TooManyRequests: the server has all the work that it accepts.
+        """
+        return self._counted(len(requests), merged([self._measured(request) for request in requests]))
 
     async def encode(self, request: EncodeRequest) -> Encoded:
         """What a sentence encoder makes of texts, which count as one prompt.
@@ -218,13 +218,6 @@ class Backend:
         return self.meters.page()
 
 
-def backend_of(request: Request) -> Backend:
-    """The backend of the project that a request comes from; of the default one where nobody has to say who he is."""
-    backends, principal = request.app.state.backends, getattr(request.state, "principal", None)
-    assert isinstance(backends, Backends)
-    return backends.of(principal.project_id if principal else DEFAULT_PROJECT)
-
-
 class Backends:
     """The backends of one application."""
 
@@ -235,6 +228,13 @@ class Backends:
     def of(self, project: str) -> Backend:
         """The backend of a project."""
         return Backend(self.platform.of(project), self._meters, self._room)
+
+
+def backend_of(request: Request) -> Backend:
+    """The backend of the project that a request comes from; of the default one where nobody has to say who he is."""
+    backends, principal = request.app.state.backends, getattr(request.state, "principal", None)
+    assert isinstance(backends, Backends)
+    return backends.of(principal.project_id if principal else DEFAULT_PROJECT)
 
 
 async def _unbroken(chunks: AsyncGenerator[GenerateChunk, None]) -> AsyncGenerator[GenerateChunk, None]:
