@@ -16,6 +16,7 @@ from fettle.adapters.frozen import FrozenLinear
 from fettle.adapters.kernels import SiteTables, mixed
 from fettle.adapters.kinds.base import Layer, LowRank, Site, keep
 from fettle.adapters.low_rank import adapted
+from fettle.models.packed import PackedLinear
 
 
 class AdaptedLinear(nn.Module):
@@ -24,7 +25,9 @@ class AdaptedLinear(nn.Module):
     def __init__(self, base: nn.Linear, bank: AdapterBank, name: str) -> None:
         super().__init__()
         self.base, self.bank = base, bank
-        self.site = Site(name, base.in_features, base.out_features, base.weight)
+        # A packed weight is not unpacked to be kept: who serves starts no adapter.
+        weight = None if isinstance(base, PackedLinear) else base.weight
+        self.site = Site(name, base.in_features, base.out_features, weight)
         self._beneath: WeakKeyDictionary[Adapter, FrozenLinear] = WeakKeyDictionary()
         self._tables: SiteTables | None = None
 

@@ -127,7 +127,7 @@ class Decoder(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """The number type of the weights."""
-        return self.lm_head.weight.dtype
+        return self.model.embed_tokens.weight.dtype
 
     def hidden(self, tokens_T: Tensor, positions_T: Tensor, attention: Attention) -> Tensor:
         """The states before the head, (T, C), for tokens at these positions of their own sequences."""

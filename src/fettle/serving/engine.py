@@ -15,6 +15,7 @@ from fettle.errors import Conflict, FettleError, InvalidInput
 from fettle.models.decoder import Decoder
 from fettle.models.dtypes import serving_dtype
 from fettle.models.loading import load_decoder, read_config
+from fettle.models.packed import packed
 from fettle.models.tokenizer import Tokenizer
 from fettle.serving.adapter_pool import AdapterPool, PooledAdapter
 from fettle.serving.blocks import BlockPool
@@ -75,7 +76,7 @@ class Engine:
         settings = settings or EngineSettings()
         folder = Path(base_folder)
         dtype = serving_dtype(settings.dtype, read_config(folder).num_parameters)
-        return cls(load_decoder(folder, dtype=dtype), Tokenizer.load(folder), settings)
+        return cls(packed(load_decoder(folder, dtype=dtype)), Tokenizer.load(folder), settings)
 
     @property
     def max_length(self) -> int:

@@ -38,7 +38,8 @@ def token_scores(decoder: Decoder, batch: Batch, virtual: VirtualTokens | None =
 
 
 def _scored(decoder: Decoder, states_NC: Tensor, targets_N: Tensor) -> Scores:
-    if isinstance(decoder, Decoder) and _is_frozen_matrix(decoder.lm_head):
+    # Other decoders may change the logits behind their head.
+    if type(decoder) is Decoder and _is_frozen_matrix(decoder.lm_head):
         return Scores(*frozen_head.scores(states_NC, decoder.lm_head.weight, targets_N))
     needs_care = len(targets_N) > CHUNK and torch.is_grad_enabled()
     found = [
