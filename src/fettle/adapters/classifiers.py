@@ -4,11 +4,13 @@ from typing import Any
 
 from pydantic import Field
 
+from fettle.adapters.foreign_methods import foreign_methods
 from fettle.adapters.kinds.base import AdapterConfig
 from fettle.adapters.methods import METHODS, Method
 from fettle.errors import InvalidInput
 from fettle.plugins import Table, by_name
 from fettle.types.encoder import ENCODER_FAMILIES
+from fettle.types.foreign import FOREIGN
 from fettle.types.tuning import Hyperparameters
 
 #: The linear layers of a BERT; `dense` is that behind the attention and both of the feed-forward.
@@ -72,4 +74,6 @@ CLASSIFIERS: Table[ClassifierMethod] = Table("method for sentence encoders", "cl
 
 def methods_of(family: str) -> Table[Method] | Table[ClassifierMethod]:
     """The methods that fit base models of a family."""
+    if family in FOREIGN:
+        return foreign_methods(family)
     return CLASSIFIERS if family in ENCODER_FAMILIES else METHODS

@@ -77,10 +77,13 @@ class ForeignDecoder(Decoder):
 
     def hidden(self, tokens_T: Tensor, positions_T: Tensor, attention: Attention) -> Tensor:
         """The states before the head, (T, C), for tokens at these positions of their own sequences."""
+        return self._run(positions_T, attention, input_ids=tokens_T[None])
+
+    def _run(self, positions_T: Tensor, attention: Attention, **entering: Tensor) -> Tensor:
         before = _NOW.set((attention, self.config))
         try:
             trunk: Any = self.model
-            out: Tensor = trunk(input_ids=tokens_T[None], position_ids=positions_T[None], use_cache=False)[0][0]
+            out: Tensor = trunk(**entering, position_ids=positions_T[None], use_cache=False)[0][0]
         finally:
             _NOW.reset(before)
         return out
@@ -98,20 +101,17 @@ class ForeignDecoder(Decoder):
         raise RuntimeError(f"no layer {cut} was reached")
 
     def above(self, cut: int, x_TC: Tensor, positions_T: Tensor, attention: Attention) -> Tensor:
-        """The states before the head, (T, C), from the stream that enters layer `cut`."""
-
-        def enter(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            return (x_TC[None], *args[1:])
-
+        """The states before the head, (T, C), from the stream that enters layer `cut`; for 0, from embeddings."""
+        if not cut:
+            # Some families scale embeddings, or add those of positions, before the first layer.
+            return self._run(positions_T, attention, inputs_embeds=x_TC[None])
         layers = self.model.layers
         skipped = list(layers[:cut])
         for layer in range(cut):
-            layers[layer] = _Skip()
-        hook = layers[cut].register_forward_pre_hook(enter)
+            layers[layer] = _Enter(x_TC)
         try:
             return self.hidden(torch.zeros_like(positions_T), positions_T, attention)
         finally:
-            hook.remove()
             for layer, module in enumerate(skipped):
                 layers[layer] = module
 
@@ -121,11 +121,15 @@ class ForeignDecoder(Decoder):
         return logits.float()
 
 
-class _Skip(nn.Module):
-    """In the place of a layer that is not computed."""
+class _Enter(nn.Module):
+    """In the place of a layer that is not computed: what comes out of it is known."""
 
-    def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
-        return x
+    def __init__(self, x_TC: Tensor) -> None:
+        super().__init__()
+        self._x_TC = x_TC
+
+    def forward(self, *args: object, **kwargs: object) -> Tensor:
+        return self._x_TC[None]
 
 
 class _Stop(nn.Module):

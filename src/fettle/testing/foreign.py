@@ -1,12 +1,15 @@
-"""Tiny random models of the families that run through `transformers`, written by `transformers` itself."""
+"""Tiny random models of the families that run through `transformers`, written by itself; and adapters for them."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fettle.testing.models import vocab_size
+from fettle.adapters.foreign_methods import TARGETS
+from fettle.models.loading import read_config
+from fettle.testing.models import tiny_adapter, vocab_size
 from fettle.testing.tokenizers import tiny_tokenizer
+from fettle.types.foreign import FOREIGN
 
 SIZES: dict[str, Any] = {
     "hidden_size": 48,
@@ -79,3 +82,11 @@ def foreign_model(folder: Path, family: str, *, seed: int = 0, **changes: Any) -
         parameter.data += 0.1 * torch.randn_like(parameter)
     model.save_pretrained(folder)
     return folder
+
+
+def foreign_adapter(folder: Path, kind: str, base: Path, seed: int) -> Path:
+    """As `tiny_adapter`, at the layers that the family's methods adapt."""
+    family, settings = FOREIGN[read_config(base).family], {}
+    if kind in TARGETS:
+        settings = TARGETS[kind](family, {})
+    return tiny_adapter(folder, kind, base, seed, **settings)

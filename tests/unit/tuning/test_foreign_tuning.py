@@ -1,0 +1,62 @@
+"""Families that only `transformers` has are tuned by every method, in the loop that tunes all others."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fettle.adapters.bank import AdapterBank
+from fettle.adapters.classifiers import methods_of
+from fettle.adapters.files import load_adapter
+from fettle.adapters.inject import inject
+from fettle.models.attention import PackedAttention
+from fettle.models.loading import load_decoder
+from fettle.testing.foreign import foreign_model
+from fettle.tuning.tune import tune
+from fettle.types.tuning import EvaluationEvent
+
+
+@pytest.fixture
+def tuned(plan, tmp_path):
+    """Tunes a family; the folder that was written, and the losses on held-out rows."""
+
+    def run(family: str, method: str, **settings) -> tuple[Path, Path, list[float]]:
+        base = foreign_model(tmp_path / family, family)
+        config = methods_of(family)[method].adapter_config({})
+        adapter = config.model_dump(mode="json") if config else {}
+        made, events = plan(method, method=method, adapter=adapter, epochs=4, **settings), []
+        made = made.model_copy(update={"base_path": str(base)})
+        tune(made, events.append)
+        losses = [event.validation.loss for event in events if isinstance(event, EvaluationEvent)]
+        return base, Path(made.output_path), losses
+
+    return run
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "phi3", "granite", "mixtral", "gemma3_text"])
+def test_lora_lowers_the_loss_and_loads_again(family, tuned):
+    base, folder, losses = tuned(family, "lora")
+
+    assert losses[-1] < 0.9 * losses[0]
+    sites = {site.name for site in inject(load_decoder(base), AdapterBank())}
+    assert set(load_adapter(folder).sites) <= sites
+
+
+@pytest.mark.parametrize("method", ["tfew", "adapter", "prefix", "prompt", "dpo"])
+def test_every_method_runs(method, tuned):
+    rates = {"prompt": 0.3, "prefix": 0.03}
+    _, folder, losses = tuned("gpt_neox", method, **({"learning_rate": rates[method]} if method in rates else {}))
+
+    assert losses[-1] < losses[0]
+    assert load_adapter(folder).named_parameters()
+
+
+@pytest.mark.parametrize(("method", "settings"), [("full", {}), ("last-layers", {"first_layer": 2})])
+def test_whole_weights_are_tuned_and_written(method, settings, tuned):
+    base, folder, losses = tuned("gpt2", method, **settings)
+
+    assert losses[-1] < 0.9 * losses[0]
+    before, after = (dict(load_decoder(path).named_parameters()) for path in (base, folder))
+    moved = {name for name, value in after.items() if (value - before[name].bfloat16().float()).abs().max() > 1e-3}
+    assert moved
+    assert method == "full" or all(".h.2." in name or ".h.3." in name for name in moved)
