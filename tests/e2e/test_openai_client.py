@@ -153,6 +153,21 @@ def test_a_seed_repeats_samples_and_choices_differ(client):
     assert first.usage.completion_tokens == 48
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_prompt_that_was_asked_before_is_told_as_cached_and_answered_the_same(server, client, model):
+    ask = {"model": model, "prompt": "a thing that nobody here has asked before", "temperature": 0, "max_tokens": 8}
+    counter = f'fettle_cached_prompt_tokens_total{{model="{model}"}}'
+    first = client.completions.create(**ask)
+    before = server.metrics()[counter]
+    again = client.completions.create(**ask)
+
+    told = [answer.usage.prompt_tokens_details.cached_tokens for answer in (first, again)]
+    assert told == [0, (again.usage.prompt_tokens - 1) // 16 * 16]
+    assert told[1] > 0
+    assert again.choices[0].text == first.choices[0].text
+    assert server.metrics()[counter] == before + told[1]
+
+
 def test_logprobs_are_those_of_the_likeliest_tokens_when_greedy(client):
     answer = client.completions.create(model=BASE, prompt="the other", max_tokens=8, temperature=0, logprobs=3)
     told = answer.choices[0].logprobs

@@ -11,6 +11,7 @@ from fettle.services import batches
 from fettle.services.batch_runner import MAX_AT_ONCE
 from fettle.store.files import files_in
 from fettle.testing.scripted import ScriptedEngines
+from fettle.types.generation import BATCH
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 ASKED_IN = {COMPLETIONS: "prompt", EMBEDDINGS: "input"}
@@ -77,6 +78,7 @@ def test_every_request_is_answered_as_if_it_had_been_sent_alone(serving, scripte
             response = one["response"]
             assert (response["status_code"], response["body"]["object"], one["error"]) == (200, kind, None)
         assert (file.purpose, file.filename) == ("batch_output", f"{batch.id}_output.jsonl")
+        assert {one.priority for one in scripted.engines.requests} <= {BATCH}
         assert files_in(scripted.settings.home / "batches") == {}
 
     run(test)
