@@ -279,3 +279,18 @@ def test_a_refused_order_is_not_recorded(platform: Platform, tmp_path: Path) -> 
     with pytest.raises(InvalidInput):
         platform.tuning_jobs.create(TuningSpec(base="small", method="lora", name="x"), bad, order=Order())
     assert platform.tuning_jobs.list() == []
+
+
+def test_two_servers_on_one_queue_run_each_job_once(
+    platform: Platform, order: Create, settings: Settings, supervisor: Supervisor, until: Callable[..., TuningJob]
+) -> None:
+    with Platform(settings, WORKERS) as other:
+        other.supervisor.start()
+        jobs = [order() for _ in range(4)]
+        for each in (supervisor, other.supervisor):
+            each.wake()
+        for job in jobs:
+            until(job.id, "succeeded")
+    for job in jobs:
+        assert [event.type for event in platform.tuning_jobs.events(job.id)].count("running") == 1
+    assert [model.version for model in platform.custom_models.list()] == [1, 2, 3, 4]
