@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from fettle.adapters.classifiers import methods_of
 from fettle.errors import Conflict, NotFound, UnsupportedModel, unknown
-from fettle.registry.safetensors_header import check_whole
+from fettle.registry.safetensors_header import check_whole, num_numbers
 from fettle.store.repository import Repository
 from fettle.types.decoder import DecoderConfig
 from fettle.types.encoder import EncoderConfig, model_config
+from fettle.types.foreign import FOREIGN
 from fettle.types.resources import BaseModelEntry
 
 HERE = Path(__file__).parent
@@ -116,7 +117,7 @@ def read_entry(
         path=str(folder),
         source=source,
         family=config.family,
-        parameters=config.num_parameters,
+        parameters=num_numbers(weights) if config.family in FOREIGN else config.num_parameters,
         context=config.max_positions,
         licence=licence or read_licence(folder),
         size_bytes=sum(path.stat().st_size for path in weights),

@@ -1,6 +1,8 @@
 """The head of a safetensors file, read without its tensors: tells a whole file from a cut-off one."""
 
 import json
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,12 @@ def check_whole(path: Path) -> None:
         raise UnsupportedModel(
             f"{path} has {size} bytes where its header says {expected}", hint="It is not complete; fetch it again."
         )
+
+
+def num_numbers(paths: Iterable[Path]) -> int:
+    """How many numbers the tensors of safetensors files hold."""
+    headers = [_header(path, path.stat().st_size)[0] for path in paths]
+    return sum(math.prod(t["shape"]) for header in headers for name, t in header.items() if name != "__metadata__")
 
 
 def _header(path: Path, size: int) -> tuple[dict[str, Any], int]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
+from fettle.adapters.classifiers import methods_of
 from fettle.adapters.kinds import KINDS
 from fettle.adapters.methods import METHODS
 from fettle.data.check import check_file, raise_if_bad
@@ -22,7 +23,7 @@ def check_tuning(spec: TuningSpec, train: Path, validation: Path | None, base_mo
     checks: tuple[Callable[[], object], ...] = (
         lambda: _check_base(spec, base_models),
         lambda: _check_name(spec, base_models),
-        lambda: _check_method(spec),
+        lambda: _check_method(spec, base_models),
         lambda: _check_layers(spec),
         lambda: _check_room(spec, base_models),
         lambda: _check_data(spec.method, train, validation),
@@ -57,9 +58,9 @@ def _check_layers(spec: TuningSpec) -> None:
 
 def _check_room(spec: TuningSpec, base_models: BaseModels) -> None:
     """The method leaves room for rows in the base's context."""
-    context = read_config(Path(base_models.get(spec.base).path)).max_positions
+    base = base_models.get(spec.base)
     if not _unknown(spec):
-        METHODS[spec.method].room(spec.adapter, context)
+        methods_of(base.family)[spec.method].room(spec.adapter, base.context)
 
 
 def _check_name(spec: TuningSpec, base_models: BaseModels) -> None:
@@ -69,9 +70,11 @@ def _check_name(spec: TuningSpec, base_models: BaseModels) -> None:
         raise Conflict(f"{spec.name!r} is the name of a base model", hint=hint, param="name")
 
 
-def _check_method(spec: TuningSpec) -> None:
+def _check_method(spec: TuningSpec, base_models: BaseModels) -> None:
     """The method exists, and knows the settings that were given."""
-    method, fields, unknown = METHODS[spec.method], _fields(spec), _unknown(spec)
+    families = {base.name: base.family for base in base_models.list()}
+    method = methods_of(families.get(spec.base, ""))[spec.method]
+    fields, unknown = _fields(spec), _unknown(spec)
     if unknown:
         told = "\n".join(
             _unknown_setting(name, spec.method, [*fields, *Hyperparameters.model_fields]) for name in unknown

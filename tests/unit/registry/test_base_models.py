@@ -11,6 +11,7 @@ from fettle.registry.base_models import BaseModels, not_installed, packaged, rea
 from fettle.store.repository import Repository
 from fettle.testing.model_files import write_model_files
 from fettle.types.decoder import FAMILIES
+from fettle.types.foreign import FOREIGN
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -21,6 +22,21 @@ def test_a_folder_of_every_family_is_read_without_loading_it(tmp_path: Path, fam
     assert (entry.family, entry.context, entry.methods) == (family, 64, tuple(METHODS))
     assert entry.size_bytes == sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     assert entry.licence == "unknown"
+
+
+@pytest.mark.parametrize("family", FOREIGN)
+def test_a_family_that_only_transformers_has_is_read_without_loading_it(tmp_path: Path, family: str) -> None:
+    folder = write_model_files(tmp_path / "m", model_type=family, attn_logit_softcapping=None, weights_bytes=70)
+    entry = read_entry(folder, name="m", source="folder")
+    assert (entry.family, entry.context, entry.parameters, entry.methods) == (family, 64, 70, tuple(METHODS))
+
+
+@pytest.mark.parametrize(("family", "why"), [("gpt_oss", "sinks"), ("bloom", "cannot be replaced"), ("whisper", "")])
+def test_a_family_that_cannot_run_is_refused_with_those_that_can(tmp_path: Path, family: str, why: str) -> None:
+    folder = write_model_files(tmp_path / "m", model_type=family)
+    with pytest.raises(UnsupportedModel, match=f"'{family}' is not supported.*{why}") as caught:
+        read_entry(folder, name="m", source="folder")
+    assert all(name in caught.value.hint for name in (*FAMILIES, *FOREIGN))
 
 
 def test_the_files_that_the_tests_make_are_safetensors(tmp_path: Path) -> None:

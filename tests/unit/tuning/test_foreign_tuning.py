@@ -3,13 +3,11 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from fettle.adapters.bank import AdapterBank
 from fettle.adapters.classifiers import methods_of
 from fettle.adapters.files import load_adapter
 from fettle.adapters.inject import inject
-from fettle.models.attention import PackedAttention
 from fettle.models.loading import load_decoder
 from fettle.testing.foreign import foreign_model
 from fettle.tuning.tune import tune
