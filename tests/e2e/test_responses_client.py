@@ -49,6 +49,8 @@ def test_a_conversation_goes_on_behind_an_answer_that_an_earlier_server_gave(hom
         chat = client.chat.completions.create(model="red", messages=TURNS, temperature=0, max_completion_tokens=24)
     assert first.output_text == streamed.output_text == chat.choices[0].message.content
     assert first.usage.output_tokens == chat.usage.completion_tokens
+        counted = client.responses.input_tokens.count(model="red", input="the rain in the north")
+    assert counted.input_tokens == first.usage.input_tokens
     with serving(home) as (_, client):
         assert client.responses.retrieve(first.id).to_dict() == first.to_dict()
         behind = client.responses.create(input="and the other?", previous_response_id=first.id, **asked)

@@ -305,6 +305,30 @@ def test_a_conversation_goes_on_behind_an_answer_without_its_instructions(servin
     ]
 
 
+def test_the_tokens_before_an_answer_can_be_counted(serving, kept):
+    async def test():
+        async with serving(kept) as server, server.client() as client:
+            first = await client.responses.create(model="base", input="Hi")
+            return await client.responses.input_tokens.count(
+                model="base", input="And?", instructions="Be brief.", previous_response_id=first.id
+            )
+
+    counted = run(test)
+    # The scripted model takes letters for tokens.
+    assert counted.object == "response.input_tokens"
+    assert counted.input_tokens == sum(map(len, ("Be brief.", "Hi", "Hello wide world", "And?")))
+
+
+def test_a_project_finds_its_own_answers_only(platform):
+    mine, other = platform.of("mine").responses, platform.of("other").responses
+    mine.keep(StoredResponse(id="resp_1", input_items=(), answer={"output": []}, created_at=now()))
+    assert mine.get("resp_1").project_id == "mine"
+    for asked in (other.get, other.conversation, other.delete):
+        with pytest.raises(NotFound, match="resp_1"):
+            asked("resp_1")
+    assert mine.conversation("resp_1") == []
+
+
 def test_the_output_of_a_call_can_be_sent_behind_the_answer_that_called(serving, kept):
     async def test():
         kept.engines = ScriptedPlatform(TWO).engines

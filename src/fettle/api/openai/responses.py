@@ -20,6 +20,7 @@ from fettle.api.permissions import needs
 from fettle.api.streaming import EventStream, encode, json_response, until_gone
 from fettle.errors import FettleError, InvalidInput, NotFound
 from fettle.services.responses import Responses
+from fettle.types.tokens import TokenizeRequest
 
 router = APIRouter(prefix="/v1/responses", tags=["OpenAI"])
 Keep = Callable[[ResponseAnswer], Awaitable[None]]
@@ -41,6 +42,16 @@ async def create(request: Request) -> Response:
     if asked.stream:
         return await EventStream.begun(request.receive, response_events(answer, chunks, keep))
     return json_response(await until_gone(request.receive, response_body(answer, chunks, keep)))
+
+
+@router.post("/input_tokens", openapi_extra=schema(ResponseRequest), dependencies=[needs("models:use")])
+async def count_input_tokens(request: Request) -> Response:
+    """Tell how many tokens a request has before its answer; the body is that of a request for an answer."""
+    asked = parsed(ResponseRequest, await body_of(request))
+    generated = (await asyncio.to_thread(_chat, asked, request)).generate_request()
+    prompt = TokenizeRequest(model=asked.model, messages=generated.messages, tools=generated.tools)
+    found = await until_gone(request.receive, backend_of(request).platform.engines.tokenize(prompt))
+    return json_response(encode({"object": "response.input_tokens", "input_tokens": len(found.token_ids)}))
 
 
 @router.get("/{response_id}", dependencies=[needs("models:use")])
