@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,7 +22,11 @@ class Settings(BaseModel):
     threads: int = Field(default=2, ge=1, le=1024, description="CPU threads per worker process")
     max_tuning_jobs: int = Field(default=1, ge=1, le=64, description="tuning jobs that a server runs at once")
     num_processes: int = Field(
-        default=0, ge=0, le=64, description="processes that share a tuning job and its threads; 0 is one for each GPU"
+        default=1, ge=1, le=64, description="processes that share a tuning job's rows and CPU threads"
+    )
+    strategy: Literal["ddp", "fsdp"] = Field(
+        default="ddp",
+        description="what each of these processes has of weights that are trained: all (ddp) or a share (fsdp)",
     )
     database_url: str = Field(
         default="",

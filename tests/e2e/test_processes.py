@@ -41,14 +41,16 @@ def rows(tmp_path_factory) -> Path:
 def plan(base, rows, tmp_path):
     """Writes a plan whose files are in `tmp_path/<name>`; dropout is off, as its numbers depend on the processes."""
 
-    def make(name: str, num_processes: int, method: str = "lora", **settings) -> Path:
+    def make(
+        name: str, num_processes: int, method: str = "lora", strategy: str = "ddp", dropout: float = 0.0, **settings
+    ) -> Path:
         fast = {"epochs": 2, "batch_size": 8, "dtype": "float32", "validation_fraction": 0.2, "log_interval": 1}
         made = TuningPlan(
             spec=TuningSpec(
                 base="tiny",
                 method=method,
                 name="x",
-                adapter={"dropout": 0.0} if method == "lora" else {},
+                adapter={"dropout": dropout} if method == "lora" else {},
                 hyperparameters=Hyperparameters(**fast | settings),
             ),
             base_path=str(base),
@@ -57,6 +59,7 @@ def plan(base, rows, tmp_path):
             output_path=str(tmp_path / name / "output"),
             threads=1,
             num_processes=num_processes,
+            strategy=strategy,
         )
         path = tmp_path / f"{name}-{num_processes}.json"
         path.write_text(made.model_dump_json())
@@ -83,6 +86,14 @@ def read_step(process: subprocess.Popen, step: int) -> None:
         if json.loads(line).get("step", 0) >= step:
             return
     raise AssertionError(f"it ended before step {step}: {process.stderr.read()}")
+
+
+def kill_at(path: Path, step: int) -> None:
+    with start(path) as process:
+        read_step(process, step)
+        process.kill()
+        process.stdout.close()
+        process.stderr.close()
 
 
 def rank_processes(launcher: int) -> dict[int, ProcessId]:
@@ -113,9 +124,13 @@ def assert_same_parameters(folder: Path, other: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
-def test_two_processes_make_the_model_of_one(method, plan, tmp_path):
-    one, two = (finish(plan(name, count, method)) for name, count in (("one", 1), ("two", 2)))
+#: In batches of 60 tokens, the two have unequally many.
+@pytest.mark.parametrize(
+    ("method", "strategy", "max_tokens"), [("lora", "ddp", 60), ("full", "ddp", 8192), ("full", "fsdp", 60)]
+)
+def test_two_processes_make_the_model_of_one(method, strategy, max_tokens, plan, tmp_path):
+    settings = {"method": method, "strategy": strategy, "max_tokens_per_batch": max_tokens}
+    one, two = (finish(plan(name, count, **settings)) for name, count in (("one", 1), ("two", 2)))
     assert losses(two) == pytest.approx(losses(one), **TOLERANCE)
     assert validations(two) == pytest.approx(validations(one), **TOLERANCE)
     assert {name: two[-1][name] for name in ("steps", "trained_tokens")} == {
@@ -124,21 +139,35 @@ def test_two_processes_make_the_model_of_one(method, plan, tmp_path):
     assert_same_parameters(tmp_path / "one", tmp_path / "two")
 
 
+@pytest.mark.parametrize(("method", "strategy"), [("lora", "ddp"), ("full", "fsdp")])
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
-def test_a_checkpoint_goes_on_in_another_number_of_processes(before, after, plan, tmp_path):
-    settings = {"epochs": 6, "checkpoint_interval": 2}
+def test_a_checkpoint_goes_on_in_another_number_of_processes(before, after, method, strategy, plan, tmp_path):
+    settings = {"epochs": 6, "checkpoint_interval": 2, "method": method, "strategy": strategy}
     expected = finish(plan("whole", 1, **settings))
-    with start(plan("cut", before, **settings)) as process:
-        read_step(process, 5)
-        process.kill()
-        process.stdout.close()
-        process.stderr.close()
+    kill_at(plan("cut", before, **settings), step=5)
     events = finish(plan("cut", after, **settings))
     assert any("resumed at step" in event.get("text", "") for event in events)
     later = losses(events)
     assert 0 < len(later) < len(losses(expected))
     assert later == pytest.approx({step: losses(expected)[step] for step in later}, **TOLERANCE)
     assert_same_parameters(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_killed_run_of_two_processes_with_dropout_ends_with_the_same_bits(plan, tmp_path):
+    settings = {"epochs": 3, "checkpoint_interval": 2, "dropout": 0.2}
+    finish(plan("whole", 2, **settings))
+    kill_at(plan("cut", 2, **settings), step=5)
+    finish(plan("cut", 2, **settings))
+    files = [tmp_path / name / "output" / "adapter_model.safetensors" for name in ("whole", "cut")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_shares_of_weights_and_layers_that_join_later_are_refused_together(plan):
+    settings = {"method": "full", "strategy": "fsdp", "first_layer": 1, "unfreeze_per_epoch": 1}
+    with start(plan("run", 2, **settings)) as process:
+        events = [json.loads(line) for line in process.communicate(timeout=SECONDS)[0].splitlines()]
+    assert process.returncode == 2
+    assert "unfreeze_per_epoch" in events[-1]["message"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found by their rank in /proc")

@@ -310,6 +310,7 @@ class TuningJobs:
             cache_path=str(self._settings.home / "cache" / "trunk"),
             threads=self._settings.threads,
             num_processes=self._settings.num_processes,
+            strategy=self._settings.strategy,
         )
 
     def _register(self, job: TuningJob) -> CustomModel:

@@ -6,16 +6,17 @@ and every decision is taken from the same numbers in every process.
 """
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from fettle.data.packing import Ints
-from fettle.types.tuning import TuningPlan
 
 #: Numbers that a process can tell the others at once.
 MAX_NUMBERS = 62
@@ -32,10 +33,13 @@ class Team:
     Attributes:
         rank: the number of this process, from 0; the first one speaks and writes for all.
         size: how many there are.
+        is_sharded: whether each has a share of the weights only: then every batch is an exchange, so all compute
+            equally many, and gradients are summed where they are kept.
     """
 
     rank: int = 0
     size: int = 1
+    is_sharded: bool = False
 
     @property
     def is_first(self) -> bool:
@@ -60,6 +64,10 @@ class Team:
         told[: 1 + len(numbers)] = torch.tensor([len(numbers), *numbers], dtype=torch.float64)
         return [[float(x) for x in one[1 : 1 + int(one[0])]] for one in self.gather_tensors(told)]
 
+    def num_missing(self, num_batches: int) -> int:
+        """How many batches more this process computes, of no weight, as others have so many more than it."""
+        return int(max(self.gather([num_batches]))[0]) - num_batches if self.is_sharded else 0
+
     def gather_tensors(self, value: Tensor) -> list[Tensor]:
         """Every process's value, by rank; all are of one shape and type."""
         if self.size == 1:
@@ -70,24 +78,19 @@ class Team:
 
     def align(self, values: Iterable[Tensor]) -> None:
         """Give the parameters the values that they have in the first process."""
-        if self.size > 1:
+        if self.size > 1 and not self.is_sharded:
             for value in values:
                 dist.broadcast(value.detach(), src=0)
 
     def add_gradients(self, values: Iterable[Tensor]) -> None:
         """Give each parameter the sum of its gradients in all processes; one without any in all of them keeps none."""
-        if self.size > 1:
+        if self.size > 1 and not self.is_sharded:
             for bucket in _buckets([value for value in values if value.requires_grad]):
                 _add(bucket)
 
 
 #: A process on its own.
 ALONE = Team()
-
-
-def num_processes(plan: TuningPlan) -> int:
-    """In how many processes a plan is carried out: as set, else one for each GPU, and one without any."""
-    return plan.num_processes or max(torch.cuda.device_count(), 1)
 
 
 @contextmanager
@@ -97,6 +100,22 @@ def team() -> Iterator[Team]:
     yield Team(dist.get_rank(), dist.get_world_size())
     # Not after an error: the process ends, which is what the others notice.
     dist.destroy_process_group()
+
+
+def whole(value: Any) -> Any:
+    """A tensor whose shares are in several processes, as a whole in each of them; also inside of dicts and lists."""
+    if isinstance(value, Mapping):
+        return {key: whole(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [whole(one) for one in value]
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def shared_like(value: Tensor, other: Tensor) -> Tensor:
+    """A tensor in shares, if those of `other` are; each process gives the same whole one."""
+    if not isinstance(other, DTensor) or isinstance(value, DTensor) or value.shape != other.shape:
+        return value
+    return distribute_tensor(value, other.device_mesh, other.placements, src_data_rank=None)
 
 
 def _buckets(values: Sequence[Tensor]) -> Iterator[list[Tensor]]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fettle.data.packing import Batch
 from fettle.tuning.checkpoint import State
+from fettle.tuning.distributed import shared_like, whole
 from fettle.tuning.objectives import Loss
 
 
@@ -51,7 +52,7 @@ class Learner:
         for optimizer in self.optimizers:
             optimizer.step()
         self.clear_gradients()
-        return float(norm)
+        return float(whole(norm))
 
     def clear_gradients(self) -> None:
         """Forget what was accumulated."""
@@ -59,15 +60,16 @@ class Learner:
             optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> State:
-        """Values and optimizer state, to be saved."""
+        """Values and optimizer state, to be saved; whole, also where processes have shares of them."""
         values = {name: value.detach() for name, value in self.parameters.items()}
-        return {"parameters": values, "optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+        optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
+        return {"parameters": whole(values), "optimizers": whole(optimizers)}
 
     def restore(self, state: State) -> None:
         """Put saved values and optimizer state back."""
         self.assign(state["parameters"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            optimizer.load_state_dict(_shared(saved, optimizer))
 
     def snapshot(self) -> dict[str, Tensor]:
         """A copy of the parameters' present values."""
@@ -77,7 +79,17 @@ class Learner:
         """Set the parameters to these values."""
         with torch.no_grad():
             for name, parameter in self.parameters.items():
-                parameter.copy_(values[name])
+                parameter.copy_(shared_like(values[name], parameter))
 
     def _groups(self) -> Iterable[dict[str, float]]:
         return (group for optimizer in self.optimizers for group in optimizer.param_groups)
+
+
+def _shared(saved: State, optimizer: torch.optim.Optimizer) -> State:
+    """An optimizer's saved state in shares, where those of its parameters are."""
+    values = [value for group in optimizer.param_groups for value in group["params"]]
+    state = {
+        number: {key: shared_like(one, values[number]) if isinstance(one, Tensor) else one for key, one in kept.items()}
+        for number, kept in saved["state"].items()
+    }
+    return saved | {"state": state}

@@ -12,7 +12,7 @@ import torch
 from fettle.data.packing import Batch, Rows, split_by_tokens
 from fettle.errors import TrainingFailed
 from fettle.tuning.checkpoint import Checkpoints
-from fettle.tuning.distributed import ALONE, Team
+from fettle.tuning.distributed import ALONE, Team, whole
 from fettle.tuning.guards import GradientWatch
 from fettle.tuning.learner import Learner
 from fettle.tuning.memory import DoesNotFitError, peak_memory_bytes
@@ -155,7 +155,13 @@ class Run:
         for piece, count in zip(pieces, counts, strict=True):
             loss = yield Work(piece, shares)
             tally.merge(Tally.of(loss, count))
+        yield from self._keep_pace(len(pieces), rows[:1], tuple(0.0 for _ in shares))
         return tally
+
+    def _keep_pace(self, num_batches: int, row: Sequence[int], shares: tuple[float, ...] | None) -> Steps[None]:
+        """Compute a row, of no weight, as often as others have more batches; where that is an exchange."""
+        for _ in range(self.team.num_missing(num_batches)):
+            yield Work(self.rows.pack(row), shares)
 
     def _fitted(self, compute: Callable[[], Steps[Tally]]) -> Steps[Tally]:
         """What `compute` gives, of all processes together.
@@ -167,6 +173,8 @@ class Run:
             try:
                 tally = yield from compute()
             except DoesNotFitError as error:
+                if self.team.is_sharded:
+                    raise self._too_large_to_share(error) from None
                 # If it is shared, who computes for several runs takes fewer of them at once.
                 too_large = [] if error.is_shared else [error.num_tokens, error.num_rows]
                 is_done = False
@@ -179,6 +187,11 @@ class Run:
                 return Tally.summed(self.team.gather(tally.numbers))
             self.learner.clear_gradients()
             self.random.set_state(random)
+
+    def _too_large_to_share(self, error: DoesNotFitError) -> TrainingFailed:
+        """The others cannot be told to take less: they wait for this process in the middle of a layer."""
+        text = f"{error.num_tokens:,} tokens at once do not fit into memory at step {self.progress.step + 1}"
+        return TrainingFailed(text, hint=f"Set max_tokens_per_batch={error.num_tokens // 2}, then resume the job.")
 
     def _take_less(self, num_tokens: int, num_rows: int) -> None:
         step = self.progress.step + 1
@@ -254,10 +267,12 @@ class Run:
         lengths = rows.lengths
         # Longest first: rows of like length share a rectangle of attention.
         order = sorted(range(len(rows)), key=lambda row: -int(lengths[row]))
-        for part in split_by_tokens(self.team.share(order, lengths), lengths, self._max_tokens):
+        parts = split_by_tokens(self.team.share(order, lengths), lengths, self._max_tokens)
+        for part in parts:
             batch = rows.pack(part)
             loss = yield Work(batch)
             tally.merge(Tally.of(loss, self.learner.counts(batch)))
+        yield from self._keep_pace(len(parts), [0], None)
         return tally
 
     def _tell_overfitting(self, train: float, validation: float) -> None:
@@ -294,10 +309,11 @@ class Run:
         self.emit(MessageEvent(level=level, text=text, code=code))
 
     def _save(self) -> None:
+        # All take part in it, for each may have a share only of what is saved.
+        state = {"learner": self.learner.state(), "best": whole(self.best)}
         randoms = self.team.gather_tensors(self.random.get_state())
         if self.team.is_first:
-            state = {"progress": asdict(self.progress), "learner": self.learner.state(), "best": self.best}
-            self.checkpoints.save({**state, "randoms": randoms})
+            self.checkpoints.save({"progress": asdict(self.progress), "randoms": randoms, **state})
 
     def _resume(self) -> None:
         if state := self.checkpoints.load():

@@ -24,6 +24,7 @@ from fettle.models.virtual_tokens import VirtualTokens
 from fettle.tuning.learner import Learner
 from fettle.tuning.objectives import OBJECTIVES, Loss, Objective
 from fettle.tuning.optimizers import OPTIMIZERS
+from fettle.tuning.sharded import Sharded
 from fettle.types.tuning import Hyperparameters, TuningSpec
 
 
@@ -166,6 +167,7 @@ class FullTrainee(Trainee):
         is_whole = len(settings.layers(self.decoder.config.num_layers)) == self.decoder.config.num_layers
         part = self.decoder if is_whole else self.decoder.model.layers[layers.start : layers.stop]
         self._first_layer = layers.start
+        self._sharded: Sharded | None = None
         chosen = {id(value) for value in part.parameters()}
         self._parameters = {n: p.requires_grad_() for n, p in self.decoder.named_parameters() if id(p) in chosen}
 
@@ -176,8 +178,29 @@ class FullTrainee(Trainee):
 
     def loss(self, batch: Batch) -> Loss:
         """The plain model's."""
+        return self._sharded.loss(batch) if self._sharded else self._plain_loss(batch)
+
+    def _plain_loss(self, batch: Batch) -> Loss:
         with self.arithmetic():
             return self.objective.loss(self, batch)
+
+    def shard(self) -> None:
+        """Keep only this process's share of all weights, from now on.
+
+        Raises:
+            InvalidInput: the model's layers or the settings are not made for it.
+        """
+        if not isinstance(self.decoder, Decoder):
+            raise InvalidInput("this model's weights cannot be shared out", hint="Use strategy ddp.", param="strategy")
+        self._sharded = Sharded(self.decoder, self._plain_loss)
+        # Layers below are not computed apart from the others.
+        self._first_layer = 0
+        self._parameters = {name: value for name, value in self.decoder.named_parameters() if name in self._parameters}
+
+    def bring_together(self) -> None:
+        """Have the whole weights in every process, to be written."""
+        if self._sharded:
+            self._sharded.bring_together()
 
     def untuned(self, num_tokens: int) -> AbstractContextManager[object]:
         """There is no second copy of the weights to go back to."""

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from fettle.tuning.guards import check_rows, check_trained
 from fettle.tuning.learner import Learner
 from fettle.tuning.loop import Emit, Run
 from fettle.tuning.material import Material
-from fettle.tuning.methods import Trainee, trainee_for
+from fettle.tuning.methods import FullTrainee, Trainee, trainee_for
 from fettle.tuning.objectives import Objective
 from fettle.tuning.progress import Progress
 from fettle.tuning.schedule import schedule_for
@@ -51,18 +51,35 @@ def tune(plan: TuningPlan, emit: Emit, team: Team = ALONE) -> TuningResult:
     torch.set_num_threads(plan.threads)
     spec, base = plan.spec, Path(plan.base_path)
     trainee = trainee_for(spec, base, dtype_for(spec.hyperparameters.dtype))
+    team = _shared_out(trainee, plan, team)
     with above_trunk(load_material(plan, trainee.objective, emit), trainee, plan, emit) as material:
         settings = METHODS[spec.method].completed(spec.hyperparameters)
         learner = trainee.learner(settings)
         check_trained(learner, trainee.decoder)
         run = run_over(material, learner, settings, plan, emit, team)
         progress = run.run()
+    if isinstance(trainee, FullTrainee):
+        trainee.bring_together()
     if team.is_first:
         write_output(Path(plan.output_path), trainee, base, spec.base, material.prompt_format)
     trained = sum(value.numel() for value in trainee.parameters.values())
     is_adapter = trainee.parameters.keys().isdisjoint(dict(trainee.decoder.named_parameters()))
     total = trainee.decoder.config.num_parameters + is_adapter * trained
     return result_of(run, progress, trained=trained, total=total, seconds=time.monotonic() - started)
+
+
+def _shared_out(trainee: Trainee, plan: TuningPlan, team: Team) -> Team:
+    """The team, after each of it has kept a share of the weights that are trained, if the plan wants that."""
+    if team.size == 1 or plan.strategy == "ddp" or not isinstance(trainee, FullTrainee):
+        return team
+    if plan.spec.hyperparameters.unfreeze_per_epoch:
+        raise InvalidInput(
+            "unfreeze_per_epoch changes what is trained, which shares of weights (fsdp) do not allow",
+            hint="Use strategy ddp, or leave unfreeze_per_epoch out.",
+            param="strategy",
+        )
+    trainee.shard()
+    return replace(team, is_sharded=True)
 
 
 def run_over(

@@ -228,7 +228,10 @@ class TuningPlan(Record):
     output_path: str
     cache_path: str | None = Field(default=None, description="folder that jobs share; None keeps nothing for others")
     threads: int = 2
-    num_processes: int = Field(default=1, ge=0, description="that share each step's rows; 0 is one for each GPU")
+    num_processes: int = Field(default=1, ge=1, description="that share each step's rows, and the threads")
+    strategy: Literal["ddp", "fsdp"] = Field(
+        default="ddp", description="processes that train all weights have them all (ddp), or a share of them (fsdp)"
+    )
 
 
 class Metrics(Record):

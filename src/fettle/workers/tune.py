@@ -13,7 +13,7 @@ from typing import Any
 from fettle.errors import FettleError
 from fettle.models.encoder_files import is_encoder
 from fettle.tuning.classify import tune_classifier
-from fettle.tuning.distributed import ALONE, Team, num_processes, team
+from fettle.tuning.distributed import ALONE, Team, team
 from fettle.tuning.tune import tune
 from fettle.types.tuning import TuningEvent, TuningPlan, TuningResult
 from fettle.workers.ranks import end_with_launcher, run_ranks, tell_launcher
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     plan = TuningPlan.model_validate_json(Path(arguments[0]).read_text(encoding="utf-8"))
     if len(arguments) > 1:
         return _as_rank(plan, Path(arguments[1]))
-    count = num_processes(plan)
+    count = plan.num_processes
     error = run_ranks("fettle.workers.tune", arguments[0], count) if count > 1 else _alone(plan)
     if error:
         _say(_told(error))
