@@ -7,7 +7,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 export HF_HUB_OFFLINE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Threads that spin while they wait ruin each other when several processes share the cores, as tests do.
-export GOMP_SPINCOUNT ?= 0
+test e2e: export GOMP_SPINCOUNT ?= 0
 
 .PHONY: help run test check fix lint types imports bench e2e clean
 
