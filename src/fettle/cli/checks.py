@@ -14,6 +14,8 @@ from fettle.errors import FettleError, NotFound, WorkerDied
 from fettle.registry.base_models import read_entry
 from fettle.services.platform import Platform
 from fettle.settings import Settings
+from fettle.store.database import Database
+from fettle.store.migrate import revision
 from fettle.types.record import Record
 from fettle.types.resources import BaseModelEntry, CustomModel
 
@@ -91,6 +93,16 @@ def torch(settings: Settings) -> list[Finding]:
     ]
 
 
+def database(settings: Settings) -> list[Finding]:
+    """The records can be read and written, and where they are."""
+    settings.make_home()
+    opened = Database.open(settings.database)
+    with opened.write() as connection:
+        at = revision(connection)
+    opened.close()
+    return [Finding(check="database", found=f"{opened.product} at {opened.name}, revision {at}")]
+
+
 def base_models(settings: Settings) -> list[Finding]:
     """Every base model's files are there and whole."""
     with Platform(settings) as platform:
@@ -113,7 +125,7 @@ def artifacts(settings: Settings) -> list[Finding]:
     return missing or [Finding(check="artifacts", found=f"{len(models)} custom models, all files there{swept}")]
 
 
-CHECKS: tuple[Check, ...] = (python, torch, threads, memory, disk, home, base_models, artifacts)
+CHECKS: tuple[Check, ...] = (python, torch, threads, memory, disk, home, database, base_models, artifacts)
 
 
 def examine(check: Check, settings: Settings) -> list[Finding]:

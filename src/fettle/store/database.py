@@ -33,6 +33,10 @@ class Backend(Protocol):
     def hints(self) -> Mapping[str, str]:
         """Part of what the driver says -> what to do."""
 
+    @property
+    def product(self) -> str:
+        """What it is called by its makers."""
+
     def name(self, url: URL) -> str:
         """What to call the database in messages; without secrets."""
 
@@ -96,6 +100,11 @@ class Database:
             writer = connection.execution_options(is_writer=True)
             with writer.begin():
                 yield writer
+
+    @property
+    def product(self) -> str:
+        """Of which kind it is, by the name that its makers gave it."""
+        return self._backend.product
 
     def close(self) -> None:
         """Give all connections back."""

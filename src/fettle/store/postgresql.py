@@ -39,7 +39,7 @@ _HINTS = {
 class PostgreSQL:
     """A database of a PostgreSQL server, through psycopg 3."""
 
-    hints = _HINTS
+    product, hints = "PostgreSQL", _HINTS
 
     def name(self, url: URL) -> str:
         """User, host and database; never the password."""

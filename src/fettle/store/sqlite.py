@@ -26,7 +26,7 @@ _HINTS = {
 class SQLite:
     """The database in a file, which needs no server."""
 
-    hints = _HINTS
+    product, hints = "SQLite", _HINTS
 
     def name(self, url: URL) -> str:
         """The file."""

@@ -55,3 +55,19 @@ def test_no_check_loads_torch_into_the_doctors_process(tmp_path):
     script = "import sys; from fettle.cli.main import main; main(['doctor']); sys.exit('torch' in sys.modules)"
     environment = os.environ | {"FETTLE_HOME": str(tmp_path), "FETTLE_THREADS": "1"}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
+
+
+def test_the_doctor_says_which_database_it_is_and_no_password(tmp_path, database_url):
+    settings = Settings(home=tmp_path, database_url=database_url)
+    (finding,) = checks.examine(checks.database, settings)
+    product, place = ("PostgreSQL", "postgresql://postgres@") if database_url else ("SQLite", str(tmp_path))
+    assert (finding.state, finding.found.partition(" ")[0]) == ("ok", product)
+    assert place in finding.found
+
+
+def test_a_database_that_does_not_answer_is_an_error_without_its_password(tmp_path):
+    settings = Settings(home=tmp_path, database_url="postgresql://me:secret@127.0.0.1:1/fettle")
+    (finding,) = checks.examine(checks.database, settings)
+    assert finding.state == "error"
+    assert "Start the server" in finding.hint
+    assert "secret" not in f"{finding} {settings!r}"
