@@ -109,6 +109,23 @@ def test_batch_work_gives_way_at_once_and_loses_nothing(room, engine_with, plain
     assert engine.stats()["blocks_free"] == engine.stats()["blocks"]
 
 
+def test_batch_work_gives_way_when_a_live_answer_grows(engine_with):
+    """Though the batch's request was admitted first."""
+    engine, has_begun = engine_with(num_blocks=10, max_sequences=2), False
+    engine.add("batch", patient(ask(prompt(1), max_tokens=24)))
+    engine.step()
+    engine.add("live", ask(prompt(2), max_tokens=24))
+
+    while ("live", 0) in engine._open:
+        engine.step()
+        is_running = "live" in {one.request_id for one in engine._scheduler.running}
+        assert is_running or not has_begun or ("live", 0) not in engine._open
+        has_begun |= is_running
+
+    assert engine.stats()["preemptions"] == 1
+    assert run(engine)["batch", 0][-1].completion_tokens == 24
+
+
 def test_a_batchs_long_prompt_does_not_hold_up_a_live_one(engine_with):
     engine = engine_with(max_batch_tokens=8)
     engine.add("batch", patient(ask(prompt(1, 80))))
