@@ -48,5 +48,5 @@ def run(connection: Connection, target: str) -> None:
     except CommandError as error:
         raise StorageFailed(
             f"the database is at revision {revision(connection)!r}, which this Fettle does not know",
-            hint="It was made by a newer version. Install that, or choose another with FETTLE_HOME or FETTLE_DATABASE_URL.",
+            hint="A newer version made it. Install that, or choose another by FETTLE_HOME or FETTLE_DATABASE_URL.",
         ) from error

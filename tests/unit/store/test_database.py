@@ -107,10 +107,10 @@ def test_of_many_writers_at_once_each_sees_what_those_before_it_did(database: Da
             count = writer.execute(text("SELECT count(*) FROM base_models")).scalar()
             writer.execute(text(ADD), {"name": f"{count:03}"})
 
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(add_the_next, range(200)))
+    with ThreadPoolExecutor(64) as pool:  # more than there are connections
+        list(pool.map(add_the_next, range(256)))
     with database.read() as connection:
-        assert connection.execute(text(NAMES)).scalars().all() == [f"{n:03}" for n in range(200)]
+        assert connection.execute(text(NAMES)).scalars().all() == [f"{n:03}" for n in range(256)]
     other.close()
 
 
