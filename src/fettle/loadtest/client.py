@@ -1,8 +1,10 @@
 """One request and its answer, with the time at which every piece of it came; failures by their kind."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -137,17 +139,41 @@ class Client:
             timeout_seconds: longest time from sending a request to the end of its answer.
             transport: for tests, in the place of the network.
         """
-        # Not through a proxy of the environment: it would be measured too.
         headers = {"accept-encoding": "identity"} | ({"authorization": f"Bearer {key}"} if key else {})
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        self._http = httpx.AsyncClient(
-            base_url=url, headers=headers, timeout=timeout_seconds, limits=limits, trust_env=False, transport=transport
+        # Not through a proxy of the environment: it would be measured too.
+        self._new = partial(
+            httpx.AsyncClient,
+            base_url=url,
+            headers=headers,
+            timeout=timeout_seconds,
+            verify=httpx.create_ssl_context(trust_env=False),
+            trust_env=False,
+            transport=transport,
         )
         self._timeout_seconds = timeout_seconds
+        self._all: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncClient] = []
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        for http in self._all:
+            await http.aclose()
+
+    @contextmanager
+    def _connection(self) -> Iterator[httpx.AsyncClient]:
+        """A connection that nobody else uses meanwhile.
+
+        Not one pool for all: httpx looks at every connection of a pool for every request, which at 200 of them took
+        four times as long as all the rest, and was measured as the server's latency.
+        """
+        if not self._idle:
+            self._all.append(self._new())
+            self._idle.append(self._all[-1])
+        http = self._idle.pop()
+        try:
+            yield http
+        finally:
+            self._idle.append(http)
 
     async def measure(self, ask: Ask, due: float) -> Measured:
         """Send a request and read its answer; whatever goes wrong is in the result."""
@@ -165,13 +191,14 @@ class Client:
         return Measured(ask.model, due, sent, perf_counter(), times, answer.usage, failure, told[:MAX_SHOWN])
 
     async def _read(self, ask: Ask, answer: Answer) -> None:
-        async with self._http.stream("POST", "chat/completions", json=ask.body) as response:
-            if response.status_code != httpx.codes.OK:
-                raise Failed(f"http_{response.status_code}", _error_text(await response.aread()))
-            if ask.body.get("stream"):
-                await _read_stream(response, answer)
-            else:
-                answer.take(_event(await response.aread()), perf_counter())
+        with self._connection() as http:
+            async with http.stream("POST", "chat/completions", json=ask.body) as response:
+                if response.status_code != httpx.codes.OK:
+                    raise Failed(f"http_{response.status_code}", _error_text(await response.aread()))
+                if ask.body.get("stream"):
+                    await _read_stream(response, answer)
+                else:
+                    answer.take(_event(await response.aread()), perf_counter())
 
 
 async def _read_stream(response: httpx.Response, answer: Answer) -> None:

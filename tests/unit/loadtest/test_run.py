@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -80,3 +81,36 @@ def test_a_server_that_answers_nobody_is_told_before_anything_is_measured():
     with pytest.raises(Unavailable, match="unknown model 'b'"):
         run(asked, concurrency="4", requests=60)
     assert len(asked.bodies) == 3
+
+
+async def keeping_connections(opened):
+    """A server that answers every request on the connections that it is given, and notes them."""
+
+    async def answer(reader, writer):
+        opened.append(writer)
+        while head := (await reader.readuntil(b"\r\n\r\n")).lower():
+            length = next(int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
+            await reader.readexactly(length)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n")
+            writer.write(b"content-length: %d\r\n\r\n%s" % (len(EVENTS), EVENTS))
+
+    async def until_closed(reader, writer):
+        with suppress(asyncio.IncompleteReadError):
+            await answer(reader, writer)
+        writer.close()
+
+    return await asyncio.start_server(until_closed, "127.0.0.1", 0)
+
+
+def test_every_client_keeps_its_connection():
+    async def test():
+        opened = []
+        async with await keeping_connections(opened) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+            spec = LoadSpec(url=url, models=("a",), concurrency=(3,), requests=30)
+            report = await run_load_test(spec)
+            assert report.results[0].all.num_answered == 30
+            await asyncio.gather(*(writer.wait_closed() for writer in opened))
+        return len(opened)
+
+    assert asyncio.run(test()) == 3
