@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fettle.adapters.adapter import Adapter, Params
-from fettle.adapters.inject import layer_number
+from fettle.adapters.inject import layer_list, layer_number
 from fettle.adapters.kinds import KINDS
 from fettle.adapters.kinds.base import SiteConfig
 from fettle.adapters.kinds.bottleneck import BottleneckConfig
@@ -82,7 +82,9 @@ def _write_lora(config: LoRAConfig) -> dict[str, Any]:
 
 def _layers(adapter: Adapter) -> dict[str, Any]:
     layers = sorted({number for site in adapter.sites if (number := layer_number(site)) is not None})
-    return {"layers_to_transform": layers, "layers_pattern": "layers"} if layers else {}
+    if not layers:
+        return {}
+    return {"layers_to_transform": layers, "layers_pattern": layer_list(next(iter(adapter.sites)))}
 
 
 def _read_lora(fields: dict[str, Any], leaves: tuple[str, ...]) -> dict[str, Any]:
@@ -121,16 +123,16 @@ def _read_bottleneck(fields: dict[str, Any], leaves: tuple[str, ...]) -> dict[st
     return {"size": fields.get("size"), "activation": fields.get("activation"), "target_modules": leaves}
 
 
-_LORA_REFUSED = {
+# Not fan_in_fan_out: it says how the frozen weight lies, and the adapter's own tensors lie the same way in both cases.
+_LORA_REFUSED: dict[str, Any] = {
     "bias": "none",
-    "fan_in_fan_out": False,
     "rank_pattern": {},
     "alpha_pattern": {},
     "modules_to_save": None,
     "lora_bias": False,
     "trainable_token_indices": None,
 }
-_IA3_REFUSED = {"fan_in_fan_out": False, "modules_to_save": None}
+_IA3_REFUSED: dict[str, Any] = {"modules_to_save": None}
 _LORA_NAMES = {"a": "lora_A.weight", "b": "lora_B.weight", "m": "lora_magnitude_vector"}
 _IA3_NAMES = {"l_in": "ia3_l", "l_out": "ia3_l"}
 _BOTTLENECK_NAMES = {

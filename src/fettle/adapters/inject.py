@@ -11,13 +11,19 @@ from fettle.adapters.linear import AdaptedLinear
 from fettle.errors import InvalidInput
 from fettle.models.foreign import ForeignDecoder
 
-_LAYER = re.compile(r"\.(?:layers|h|layer|blocks)\.(\d+)\.")
+_LAYER = re.compile(r"\.(?P<list>layers|h|layer|blocks)\.(?P<number>\d+)\.")
 
 
 def layer_number(name: str) -> int | None:
     """The layer that a module belongs to by its name, e.g. 3 for 'model.layers.3.mlp.up_proj'."""
     found = _LAYER.search(f".{name}")
-    return int(found.group(1)) if found else None
+    return int(found["number"]) if found else None
+
+
+def layer_list(name: str) -> str | None:
+    """What the list of layers is called that a module is in by its name, e.g. 'layers'."""
+    found = _LAYER.search(f".{name}")
+    return found["list"] if found else None
 
 
 def inject(model: nn.Module, bank: AdapterBank) -> list[Site]:
