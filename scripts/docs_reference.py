@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
+from docs_families import families
 from docs_fields import KINDS, cell, field_table
 from fastapi import APIRouter, FastAPI
 
@@ -28,6 +29,7 @@ def reference_pages() -> dict[str, str]:
     pages = {
         "cli.md": ("Command line", cli),
         "tuning.md": ("Tuning: methods and settings", tuning),
+        "families.md": ("Families of base models", families),
         "metrics.md": ("Metrics", metrics),
         "sampling.md": ("Sampling", sampling),
         "http.md": ("HTTP routes", routes),

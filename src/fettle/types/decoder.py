@@ -113,8 +113,8 @@ def _qwen_windows(hf: Mapping[str, Any]) -> tuple[int | None, ...]:
 FAMILIES = {"llama": _llama, "mistral": _mistral, "qwen2": _qwen2, "qwen3": _qwen3}
 #: Every family of causal language models, whichever way it runs.
 DECODERS = (*FAMILIES, *FOREIGN)
-# Families that are asked for, and why they do not run.
-_REASONS = {
+#: Families that are asked for, and why they do not run.
+REFUSED = {
     "gpt_oss": "its attention has sinks",
     **dict.fromkeys(("bloom", "falcon", "gptj", "mpt"), "its attention in transformers cannot be replaced"),
 }
@@ -141,7 +141,7 @@ def decoder_config(hf: Mapping[str, Any]) -> DecoderConfig:
 
 def unsupported(family: str, known: Iterable[str]) -> UnsupportedModel:
     """The error for a family that Fettle cannot run; `known` are those that it can."""
-    reason = f": {_REASONS[family]}" if family in _REASONS else ""
+    reason = f": {REFUSED[family]}" if family in REFUSED else ""
     message = f"model type {family!r} is not supported{reason}"
     return UnsupportedModel(message, hint=f"Supported: {', '.join(known)}.", param="model_type")
 
