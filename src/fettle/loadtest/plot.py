@@ -36,6 +36,7 @@ def _percentiles(axes: "Axes", report: LoadReport, name: str, title: str) -> Non
         stats = [getattr(result.all, name) for result in report.results]
         values = [_milliseconds(one, shown) for one in stats]
         axes.plot(places, values, marker="o", label=shown)
+    axes.tick_params(axis="x", labelrotation=15)
     axes.set(title=title, ylabel="milliseconds", ylim=(0, None), xticks=places, xticklabels=labels)
     axes.legend()
     axes.grid(visible=True, alpha=0.3)
@@ -44,6 +45,7 @@ def _percentiles(axes: "Axes", report: LoadReport, name: str, title: str) -> Non
 def _throughput(axes: "Axes", report: LoadReport) -> None:
     places, labels = _loads(report)
     axes.bar(places, [result.all.output_tokens_per_second for result in report.results], width=0.5)
+    axes.tick_params(axis="x", labelrotation=15)
     axes.set(title="output tokens per second", ylim=(0, None), xticks=places, xticklabels=labels)
     axes.grid(visible=True, axis="y", alpha=0.3)
 
