@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
 
-from fettle.api import classify, health, openai, rerank, tokenize
+from fettle.api import classify, health, native, openai, rerank, tokenize
 from fettle.api.auth import Authentication, KeyCheck
 from fettle.api.backend import Backends, Installation
 from fettle.api.errors import add_error_handlers
@@ -50,7 +50,7 @@ def create_app(
     app.add_middleware(Envelope, meters=meters)
     add_error_handlers(app)
     app.include_router(health.open_router)
-    for router in (health.router, openai.router, classify.router, rerank.router, tokenize.router):
+    for router in (health.router, openai.router, native.router, classify.router, rerank.router, tokenize.router):
         app.include_router(router, dependencies=[Depends(Authentication(key, platform.keys))])
     return app
 

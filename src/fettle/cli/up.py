@@ -39,8 +39,9 @@ def up(
     platform = Platform(settings)
     try:
         packaged = [model.name for model in platform.base_models.list() if model.source == "packaged"]
+        loaded = [*(base or packaged), *platform.endpoints.active_names()]
         announce = _print_json if as_json else _print
-        serve(platform, settings, preload=base or packaged, renew_key=new_key, announce=announce)
+        serve(platform, settings, preload=loaded, renew_key=new_key, announce=announce)
     finally:
         platform.close()
 

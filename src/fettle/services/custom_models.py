@@ -36,6 +36,14 @@ class CustomModels:
         """All active versions of all custom models, oldest first."""
         return self._registry.list()
 
+    def page(self, *, after: str | None = None, limit: int) -> Sequence[CustomModel]:
+        """At most `limit` versions, deleted ones too, the newest first, from behind the one with the id `after`.
+
+        Raises:
+            NotFound: there is no version `after`.
+        """
+        return self._repository.page(CustomModel, after=after, limit=limit)
+
     def get(self, name: str) -> CustomModel:
         """The version that `name` (the newest) or `name:version` means.
 

@@ -124,9 +124,9 @@ class TuningJobs:
         """
         return self._repository.get(TuningJob, job_id)
 
-    def events(self, job_id: str, *, after: int = 0) -> Sequence[Event]:
-        """What a job has told so far, in order, from after the event with id `after`."""
-        return self._events.of(self.get(job_id).id, after=after)
+    def events(self, job_id: str, *, after: int = 0, limit: int | None = None) -> Sequence[Event]:
+        """What a job has told so far (at most `limit` events of it), in order, from after the event with id `after`."""
+        return self._events.of(self.get(job_id).id, after=after, limit=limit)
 
     def newest_events(
         self, job_id: str, *, limit: int, before: int | None = None, types: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from fettle.services.engines import Engines
 from fettle.services.evaluations import Evaluations
 from fettle.services.files import Files
 from fettle.services.inventory import this_machine
+from fettle.services.kept_answers import KeptAnswers
 from fettle.services.responses import Responses
 from fettle.services.supervisor import Supervisor
 from fettle.services.sweeps import Sweeps
@@ -80,6 +81,7 @@ class Workspace:
         self.clusters = Clusters(repository, bases, self.events, this_machine())
         self.endpoints = Endpoints(repository, self.base_models, self.custom_models)
         self.version_labels = VersionLabels(repository, self.custom_models)
+        self.kept_answers = KeptAnswers(repository)
         parts = repository, artifacts, self.events, bases, self.custom_models, self.files, self.settings
         self.tuning_jobs = TuningJobs(*parts, shared.workers.tune)
         self.sweeps = Sweeps(*parts, shared.workers.sweep)

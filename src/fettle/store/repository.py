@@ -18,6 +18,7 @@ from fettle.store.database import Database
 from fettle.types.access import DEFAULT_PROJECT, SYSTEM, Action, ApiKey, Project, actor
 from fettle.types.clusters import Cluster
 from fettle.types.endpoints import Endpoint, VersionLabel
+from fettle.types.kept_answers import KeptAnswer
 from fettle.types.lifecycle import check_move
 from fettle.types.record import Record
 from fettle.types.resources import BaseModelEntry, Batch, CustomModel, StoredFile, TuningJob, Upload
@@ -56,6 +57,7 @@ STORED: dict[type[Record], Stored] = {
     Cluster: Stored(tables.clusters, "id", "cluster", "cluster"),
     Endpoint: Stored(tables.endpoints, "id", "endpoint", "endpoint"),
     VersionLabel: Stored(tables.version_labels, "id", "label"),
+    KeptAnswer: Stored(tables.kept_answers, "id", "answer", is_audited=False),
     StoredResponse: Stored(tables.responses, "id", "response", is_audited=False),
     Project: Stored(tables.projects, "id", "project"),
     ApiKey: Stored(tables.api_keys, "id", "API key", "key"),

@@ -47,7 +47,7 @@ async def test_an_inactive_endpoint_refuses_and_the_others_go_on(serving: Platfo
     endpoint(serving, "one", "tickets")
     endpoint(serving, "two", "tickets")
     serving.endpoints.deactivate("one")
-    with pytest.raises(Conflict, match="(?s)'one' is inactive.*activate one"):
+    with pytest.raises(Conflict, match=r"(?s)'one' is inactive.*activate one"):
         await answer(serving, "one")
     with pytest.raises(Conflict):
         serving.endpoints.deactivate("one")
@@ -84,7 +84,7 @@ async def test_a_label_that_moves_to_another_base_is_refused(serving: Platform, 
     job = create()
     changed = serving.tuning_jobs._repository.update(job, spec=job.spec.model_copy(update={"base": "big"}))
     serving.tuning_jobs.run(changed.id)
-    with pytest.raises(Conflict, match="(?s)'tickets' is now a model of 'big'.*another cluster"):
+    with pytest.raises(Conflict, match=r"(?s)'tickets' is now a model of 'big'.*another cluster"):
         await answer(serving, "answers")
     assert serving.endpoints.active_names() == []
 
@@ -94,7 +94,7 @@ def test_a_cluster_serves_one_base(platform: Platform, tmp_path) -> None:
     endpoint(platform, "answers", "small")
     with pytest.raises(Conflict, match="it serves 'small'"):
         endpoint(platform, "more", "big", "default-hosting")
-    with pytest.raises(Conflict, match="(?s)no hosting cluster can take.*default-hosting: it serves 'small'"):
+    with pytest.raises(Conflict, match=r"(?s)no hosting cluster can take.*default-hosting: it serves 'small'"):
         endpoint(platform, "more", "big")
     with pytest.raises(Conflict, match="for fine-tuning"):
         endpoint(platform, "more", "small", "default-fine-tuning")
@@ -129,9 +129,9 @@ def test_names_that_mean_something_else_are_refused(platform: Platform, create: 
             endpoint(platform, wrong, "small")
     with pytest.raises(NotFound, match="'smal'"):
         endpoint(platform, "other", "smal")
-    with pytest.raises(NotFound, match="(?s)'default'.*'default-hosting'"):
+    with pytest.raises(NotFound, match=r"(?s)'default'.*'default-hosting'"):
         endpoint(platform, "other", "small", "default")
-    with pytest.raises(NotFound, match="(?s)'answer'.*'answers'"):
+    with pytest.raises(NotFound, match=r"(?s)'answer'.*'answers'"):
         platform.endpoints.get("answer")
 
 
@@ -158,7 +158,7 @@ def test_labels_are_listed_moved_and_removed(platform: Platform, create: Create)
     platform.version_labels.remove("tickets", "candidate")
     with pytest.raises(NotFound):
         platform.custom_models.get("tickets:candidate")
-    with pytest.raises(NotFound, match="(?s)label of 'tickets' 'produktion'.*'production'"):
+    with pytest.raises(NotFound, match=r"(?s)label of 'tickets' 'produktion'.*'production'"):
         platform.version_labels.remove("tickets", "produktion")
     for wrong in ("2", "", "Big", "a:b"):
         with pytest.raises(InvalidInput):

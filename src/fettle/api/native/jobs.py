@@ -1,0 +1,180 @@
+"""/api/v1/tuning-jobs: order, follow and stop tuning jobs."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from fettle.api.native.conventions import After, Limit, Page, RepeatKey, asked, once, page, workspace_of
+from fettle.api.openai.shapes import schema
+from fettle.api.permissions import needs
+from fettle.errors import FettleError, InvalidInput, NotFound
+from fettle.services.workspace import Workspace
+from fettle.types.record import Record
+from fettle.types.resources import JobState, Order, StoredFile, TuningJob
+from fettle.types.tuning import TuningResult, TuningSpec
+
+router = APIRouter(prefix="/tuning-jobs", tags=["Tuning jobs"])
+_READS, _WRITES = [needs("jobs:read")], [needs("jobs:write")]
+
+
+class JobOrder(Record):
+    """The body of POST /api/v1/tuning-jobs."""
+
+    spec: TuningSpec
+    train_file: str = Field(min_length=1, description="id of an uploaded file of purpose 'fine-tune'")
+    validation_file: str | None = Field(default=None, description="held-out rows; null holds some others out")
+    metadata: dict[str, str] = Field(default_factory=dict, max_length=16, description="labels of your own")
+
+
+class JobTold(Record):
+    """A tuning job."""
+
+    id: str
+    project_id: str
+    state: JobState
+    spec: TuningSpec
+    train_file: str | None
+    validation_file: str | None
+    metadata: dict[str, str]
+    error: str
+    result: TuningResult | None
+    model: str | None = Field(description="the version that it has made")
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class JobEvent(Record):
+    """Something that a job has told."""
+
+    id: str = Field(description="rises from event to event")
+    type: str
+    at: datetime
+    body: dict[str, Any]
+
+
+@router.post("", status_code=201, response_model=JobTold, openapi_extra=schema(JobOrder), dependencies=_WRITES)
+async def create(request: Request, key: RepeatKey = None) -> Response:
+    """Check a job and its rows, and queue it."""
+    order = await asked(JobOrder, request)
+    workspace = workspace_of(request)
+
+    async def work() -> JobTold:
+        job = await asyncio.to_thread(_ordered, order, workspace)
+        workspace.supervisor.wake()
+        return told(job, workspace)
+
+    return await once(request, key, order, work, 201)
+
+
+@router.get("", dependencies=_READS)
+def list_jobs(request: Request, after: After = None, limit: Limit = 20) -> Page[JobTold]:
+    """The jobs, the newest first."""
+    workspace = workspace_of(request)
+    found = page(workspace.tuning_jobs.page(after=after, limit=limit + 1), limit, lambda job: job.id)
+    return Page(data=[told(job, workspace) for job in found.data], next=found.next)
+
+
+@router.get("/{job}", dependencies=_READS)
+def retrieve(job: str, request: Request) -> JobTold:
+    """One job."""
+    workspace = workspace_of(request)
+    return told(workspace.tuning_jobs.get(job), workspace)
+
+
+@router.get("/{job}/events", dependencies=_READS)
+def list_events(
+    job: str,
+    request: Request,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="id of the last one of the page before")] = 0,
+    limit: Limit = 20,
+) -> Page[JobEvent]:
+    """What a job has told, in order."""
+    found = workspace_of(request).tuning_jobs.events(job, after=after, limit=limit + 1)
+    events = [JobEvent(id=str(one.id), type=one.type, at=one.at, body=one.body) for one in found]
+    return page(events, limit, lambda event: event.id)
+
+
+@router.post("/{job}/cancel", response_model=JobTold, dependencies=_WRITES)
+async def cancel(job: str, request: Request, key: RepeatKey = None) -> Response:
+    """End a job."""
+    return await _moved(request, key, lambda jobs: jobs.tuning_jobs.stop(job, "cancelled"))
+
+
+@router.post("/{job}/pause", response_model=JobTold, dependencies=_WRITES)
+async def pause(job: str, request: Request, key: RepeatKey = None) -> Response:
+    """End a job's worker; the job can go on from its last checkpoint."""
+    return await _moved(request, key, lambda jobs: jobs.tuning_jobs.stop(job, "paused"))
+
+
+@router.post("/{job}/resume", response_model=JobTold, dependencies=_WRITES)
+async def resume(job: str, request: Request, key: RepeatKey = None) -> Response:
+    """Queue a job again that was paused, cancelled or failed; it goes on from its last checkpoint."""
+    return await _moved(request, key, lambda jobs: jobs.tuning_jobs.queue(job))
+
+
+def told(job: TuningJob, workspace: Workspace) -> JobTold:
+    """What clients are told of a job: nothing of where its files are."""
+    model = workspace.custom_models.made_by(job)
+    about = {name: getattr(job, name) for name in JobTold.model_fields if name in TuningJob.model_fields}
+    order = {name: getattr(job.order, name) for name in ("train_file", "validation_file", "metadata")}
+    return JobTold(**about, **order, model=model and model.full_name)
+
+
+async def _moved(request: Request, key: str | None, move: Callable[[Workspace], TuningJob]) -> Response:
+    workspace = workspace_of(request)
+
+    async def work() -> JobTold:
+        job = await asyncio.to_thread(move, workspace)
+        workspace.supervisor.wake()
+        return told(job, workspace)
+
+    return await once(request, key, None, work)
+
+
+def _ordered(order: JobOrder, workspace: Workspace) -> TuningJob:
+    files = _files(order, workspace)
+    paths = [workspace.files.path(file) for file in files]
+    about = Order(train_file=order.train_file, validation_file=order.validation_file, metadata=order.metadata)
+    try:
+        return workspace.tuning_jobs.create(order.spec, paths[0], paths[1] if len(paths) > 1 else None, about)
+    except FettleError as error:
+        raise _renamed(error, {path: file.filename for path, file in zip(paths, files, strict=True)}) from None
+
+
+def _files(order: JobOrder, workspace: Workspace) -> Sequence[StoredFile]:
+    """The training file and, if one is named, the validation file.
+
+    Raises:
+        InvalidInput: some are not there, or not to be tuned on.
+    """
+    named = {"train_file": order.train_file, "validation_file": order.validation_file}
+    found, faults = [], []
+    for field, file_id in named.items():
+        try:
+            found += [_for_tuning(workspace, file_id)] if file_id else []
+        except (NotFound, InvalidInput) as error:
+            faults.append(f"'{field}': {error.message}")
+    if faults:
+        raise InvalidInput("\n".join(faults), hint="Upload it with POST /v1/files.", param=faults[0].split("'")[1])
+    return found
+
+
+def _for_tuning(workspace: Workspace, file_id: str) -> StoredFile:
+    # OpenAI's clients, which upload files, know `file-5f0e...`.
+    file = workspace.files.get(file_id.replace("file-", "file_", 1) if file_id.startswith("file-") else file_id)
+    if file.purpose != "fine-tune":
+        raise InvalidInput(f"{file_id!r} is of purpose {file.purpose!r}: 'fine-tune' was expected")
+    return file
+
+
+def _renamed(error: FettleError, names: dict[Path, str]) -> FettleError:
+    """The error, which names files as the client does."""
+    for path, name in names.items():
+        error.message, error.hint = (text.replace(str(path), name) for text in (error.message, error.hint))
+    return error
