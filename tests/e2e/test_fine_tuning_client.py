@@ -4,12 +4,13 @@ import csv
 import io
 import json
 import signal
+from contextlib import ExitStack
 
 import openai
 import pytest
 
 from fettle.services.platform import Platform
-from fettle.settings import Settings
+from fettle.settings import load_settings
 from fettle.testing.models import tiny_model
 from tests.e2e.server import BASE, serving, until
 
@@ -33,12 +34,17 @@ def steps(client, job):
     return [event.data["step"] for event in events if event.message.startswith("Step") and "training" in event.message]
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def home(request, tmp_path_factory):
+    """An installation whose records are in a file, then one whose records are on a server."""
     folder = tmp_path_factory.mktemp("e2e-tuning")
-    with Platform(Settings(home=folder / "home")) as platform:
-        platform.base_models.pull(tiny_model(folder / BASE), BASE)
-    return folder / "home"
+    with ExitStack() as stack:
+        if request.param == "postgresql":
+            url = stack.enter_context(request.getfixturevalue("postgres").database())
+            stack.enter_context(pytest.MonkeyPatch.context()).setenv("FETTLE_DATABASE_URL", url)
+        with Platform(load_settings(home=folder / "home")) as platform:
+            platform.base_models.pull(tiny_model(folder / BASE), BASE)
+        yield folder / "home"
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +148,9 @@ def test_bad_rows_are_refused_before_anything_starts(client, tmp_path):
     assert [job.id for job in client.fine_tuning.jobs.list()] == before
 
 
-def test_a_job_goes_on_and_succeeds_after_its_server_was_killed(tmp_path, files):
+def test_a_job_goes_on_and_succeeds_after_its_server_was_killed(tmp_path, files, database_url):
     home = tmp_path / "home"
-    with Platform(Settings(home=home)) as platform:
+    with Platform(load_settings(home=home)) as platform:
         platform.base_models.pull(tiny_model(tmp_path / BASE), BASE)
     with serving(home) as (process, client):
         settings = {"epochs": 20, "batch_size": 4, "checkpoint_interval": 1, "log_interval": 1}
