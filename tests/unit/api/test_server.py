@@ -1,5 +1,6 @@
 import asyncio
 import re
+import socket
 import stat
 
 import httpx2 as httpx
@@ -207,3 +208,10 @@ def test_a_port_in_use_is_told():
 def test_an_address_that_is_not_ours_is_told():
     with pytest.raises(InvalidInput, match=r"cannot listen on 192\.0\.2\.1"):
         listening("192.0.2.1", 0)
+
+
+def test_no_piece_of_an_answer_waits_to_be_sent_with_the_next_one():
+    with listening("127.0.0.1", 0) as server, socket.create_connection(server.getsockname()):
+        accepted, _ = server.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
