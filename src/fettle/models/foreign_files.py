@@ -22,6 +22,9 @@ def load_foreign(folder: Path, config: DecoderConfig, *, dtype: torch.dtype, dev
         UnsupportedModel: `transformers` is not installed, or the files are absent, damaged or do not fit.
     """
     count_weights(folder)
+    if (folder / "adapter_config.json").exists():
+        # For transformers that file would be a pointer to another model.
+        raise UnsupportedModel(f"{folder} holds an adapter besides a model", hint="Take adapter_config.json out of it.")
     with _quiet(_package()) as package:
         model = _read(package, folder, dtype).to(device)
     transposed = _turn(model, package.pytorch_utils.Conv1D)

@@ -123,8 +123,6 @@ _NAMES = {
     "max_positions": ("max_position_embeddings", "n_positions"),
 }
 _WIDE = ("intermediate_size", "ffn_dim", "n_inner")
-# How `transformers` stretches with these does not depend on how long the longest sequence of a batch is.
-_STEADY_ROPES = ("default", "linear", "llama3", "yarn")
 
 
 def foreign_fields(hf: HF) -> dict[str, Any]:
@@ -146,6 +144,7 @@ def foreign_fields(hf: HF) -> dict[str, Any]:
         "intermediate_size": wide,
         "num_kv_heads": _num_kv_heads(hf, heads),
         "head_dim": hf.get("head_dim") or hidden // heads,
+        "max_positions": min([found["max_positions"], *_steady_lengths(hf)]),
         "windows": FOREIGN[hf["model_type"]].windows({**hf, "num_hidden_layers": found["num_layers"]}),
         "tied_head": hf.get("tie_word_embeddings", False),
     }
@@ -160,19 +159,34 @@ def _num_kv_heads(hf: HF, heads: int) -> int:
 
 
 def _faults(hf: HF) -> list[str]:
-    faults = [f"stretches positions by {rope!r}; supported: {', '.join(_STEADY_ROPES)}" for rope in _strange_ropes(hf)]
+    faults = []
     if hf.get("attn_logit_softcapping", 50.0 if hf["model_type"] == "gemma2" else None):
         faults.append("caps the scores of attention (attn_logit_softcapping), which Fettle's attention does not")
     if hf.get("use_bidirectional_attention"):
         faults.append("lets tokens see later ones (use_bidirectional_attention), so it writes no text")
+    if hf.get("word_embed_proj_dim") not in (None, hf.get("hidden_size")):
+        faults.append("has embeddings of another width than its layers (word_embed_proj_dim)")
+    if _is_long(hf) and not _steady_lengths(hf):
+        faults.append("has rotary embeddings 'longrope' without original_max_position_embeddings")
     if hf.get("quantization_config"):
         faults.append("describes quantized weights (quantization_config); take the model in bf16 or float32")
     return faults
 
 
-def _strange_ropes(hf: HF) -> list[str]:
+def _steady_lengths(hf: HF) -> list[int]:
+    """Up to where positions mean the same in any batch.
+
+    `longrope` turns all sequences of a batch otherwise as soon as one of them is longer.
+    """
+    name, ropes = "original_max_position_embeddings", _ropes(hf)
+    return [int(given[name]) for given in (hf, *ropes) if given.get(name)] if _is_long(hf) else []
+
+
+def _is_long(hf: HF) -> bool:
+    return any((rope.get("rope_type") or rope.get("type")) in ("longrope", "su") for rope in _ropes(hf))
+
+
+def _ropes(hf: HF) -> list[HF]:
+    """What is said of rotary embeddings: once, or, in some families, for each type of layer."""
     given = hf.get("rope_parameters") or hf.get("rope_scaling") or {}
-    # Some families have one entry for each type of layer.
-    parts = [part for part in given.values() if isinstance(part, Mapping)] or [given]
-    kinds = [str(part.get("rope_type") or part.get("type") or "default") for part in parts]
-    return sorted({kind for kind in kinds if kind not in _STEADY_ROPES})
+    return [part for part in given.values() if isinstance(part, Mapping)] or [given]

@@ -1,6 +1,7 @@
 """Families that only `transformers` has compute what `transformers` computes, in packed rows."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,31 @@ def test_logits_equal_those_of_transformers_for_packed_rows(family, tmp_path):
     assert (logits - expected).abs().max() < 1e-4
 
 
+ROPES = {
+    "linear": {"factor": 4.0},
+    "dynamic": {"factor": 4.0},
+    "yarn": {"factor": 4.0, "original_max_position_embeddings": 64},
+    "longrope": {
+        "short_factor": [1.0, 1.3, 1.7, 2.0, 2.2, 2.5],
+        "long_factor": [3.0, 4.0, 5.0, 6.0, 7.0, 8.0],
+        "original_max_position_embeddings": 64,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", ROPES)
+def test_stretched_positions_are_those_of_transformers(kind, tmp_path):
+    rope = {"rope_type": kind, "rope_theta": 10_000.0, "partial_rotary_factor": 1.0} | ROPES[kind]
+    # Phi-3 has the length at two places, and the outer one counts.
+    long = {"original_max_position_embeddings": 64} if kind == "longrope" else {}
+    folder = foreign_model(tmp_path, "phi3" if long else "granite", rope_parameters=rope, **long)
+    decoder = load_decoder(folder)
+    rows = documents(decoder.config.max_positions, 7)
+
+    assert (ours(decoder, rows) - alone(theirs(folder), rows)).abs().max() < 1e-4
+    assert decoder.config.max_positions == (64 if kind == "longrope" else 256)
+
+
 def test_every_family_has_a_variant():
     assert VARIANTS.keys() == FOREIGN.keys()
 
@@ -98,7 +124,8 @@ def edited(folder: Path, **changes: Any) -> Path:
     [
         ("gemma2", {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping"),
         ("gemma3_text", {"use_bidirectional_attention": True}, "use_bidirectional_attention"),
-        ("phi3", {"rope_parameters": {"rope_type": "longrope"}}, "longrope"),
+        ("phi3", {"rope_parameters": {"rope_type": "longrope"}, "original_max_position_embeddings": None}, "longrope"),
+        ("opt", {"word_embed_proj_dim": 32}, "word_embed_proj_dim"),
         ("phi3", {"num_key_value_heads": 4}, r"shape|missing"),
         ("gpt_neox", {"num_hidden_layers": 5}, r"gpt_neox\.layers\.4\.\S+: missing"),
         ("gpt_neox", {"num_hidden_layers": 3}, "not part of the model"),
@@ -123,3 +150,24 @@ def test_damaged_and_absent_files_are_named(tmp_path):
     (folder / "model.safetensors").unlink()
     with pytest.raises(UnsupportedModel, match="does not exist"):
         load_decoder(folder)
+
+
+def test_nothing_of_the_folder_is_run_and_no_other_model_is_followed(tmp_path):
+    folder = foreign_model(tmp_path / "base", "gpt_neox")
+    trap = tmp_path / "was run"
+    (folder / "evil.py").write_text(f"open({str(trap)!r}, 'w')\nclass Evil: ...\n")
+    edited(folder, auto_map={"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"})
+    load_decoder(folder)
+    assert not trap.exists()
+
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(UnsupportedModel, match="holds an adapter"):
+        load_decoder(folder)
+
+
+def test_the_package_that_is_missing_is_named(tmp_path, monkeypatch):
+    folder = foreign_model(tmp_path, "gpt_neox")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(UnsupportedModel, match="not installed") as caught:
+        load_decoder(folder)
+    assert "fettle-ai[families]" in caught.value.hint
