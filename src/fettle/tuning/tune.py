@@ -95,7 +95,7 @@ def run_over(
     batch_size = settings.rows_per_step(num_rows)
     if settings.batch_size == "auto":
         emit(MessageEvent(text=f"a step takes {batch_size} of the {num_rows:,} rows", code="batch_size"))
-    _tell_team(team, batch_size, emit)
+    _tell_team(team, plan.strategy, batch_size, emit)
     return Run(
         learner=learner,
         rows=material.train,
@@ -109,11 +109,14 @@ def run_over(
     )
 
 
-def _tell_team(team: Team, batch_size: int, emit: Emit) -> None:
+def _tell_team(team: Team, strategy: str, batch_size: int, emit: Emit) -> None:
     if team.size > 1:
         text = f"{team.size} processes share the {batch_size} rows of a step"
         idle = f": {team.size - batch_size} of them have nothing to do" if batch_size < team.size else ""
         emit(MessageEvent(level="warning" if idle else "info", text=text + idle, code="processes"))
+    if team.size > 1 and strategy == "fsdp" and not team.is_sharded:
+        text = "each process has all weights: only decoders' methods that train weights share them out (fsdp)"
+        emit(MessageEvent(text=text, code="processes"))
 
 
 def load_material(plan: TuningPlan, objective: Objective, emit: Emit) -> Material:

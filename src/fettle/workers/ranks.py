@@ -33,16 +33,22 @@ _JOIN_SECONDS = 600
 
 def run_ranks(module: str, spec: str, count: int) -> FettleError | None:
     """Run a module in `count` processes to their end; the error of the first that ended badly, if any has."""
-    with tempfile.TemporaryDirectory() as folder, _lifeline():
-        os.environ.update(GLOO_SOCKET_IFNAME=_loopback_interface())
-        try:
-            elastic_launch(_config(count, folder), sys.executable)("-P", "-m", module, spec, folder)
-        except ChildFailedError as error:
-            return _cause(Path(folder), error.failures, count)
-        except SignalException as error:
-            # The ranks have ended; this process ends as one that was not a launcher.
-            signal.signal(error.sigval, signal.SIG_DFL)
-            signal.raise_signal(error.sigval)
+    os.environ.update(GLOO_SOCKET_IFNAME=_loopback_interface())
+    try:
+        with tempfile.TemporaryDirectory() as folder, _lifeline():
+            return _ended(count, folder, "-P", "-m", module, spec, folder)
+    except SignalException as error:
+        # The ranks have ended; this process ends as one that was not a launcher.
+        signal.signal(error.sigval, signal.SIG_DFL)
+        signal.raise_signal(error.sigval)
+        raise
+
+
+def _ended(count: int, folder: str, *arguments: str) -> FettleError | None:
+    try:
+        elastic_launch(_config(count, folder), sys.executable)(*arguments)
+    except ChildFailedError as error:
+        return cause(Path(folder), error.failures, count)
     return None
 
 
@@ -67,8 +73,10 @@ def _lifeline() -> Iterator[None]:
     reading, writing = os.pipe()
     os.dup2(reading, 0)
     os.close(reading)
-    yield
-    os.close(writing)
+    try:
+        yield
+    finally:
+        os.close(writing)
 
 
 def _config(count: int, folder: str) -> LaunchConfig:
@@ -111,8 +119,8 @@ def _loopback_interface() -> str:
     return next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
 
 
-def _cause(folder: Path, failures: Mapping[int, ProcessFailure], count: int) -> FettleError:
-    """What a rank has told; else how the first one ended."""
+def cause(folder: Path, failures: Mapping[int, ProcessFailure], count: int) -> FettleError:
+    """What a rank has told in `folder`; else how that one ended whose end made the others fail."""
     for path in sorted(folder.glob("error-*.json")):
         return error_from(json.loads(path.read_text(encoding="utf-8")))
     rank, failure = min(failures.items(), key=_order)
