@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Request
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from starlette.responses import Response
 
 from fettle.api.backend import Backend, backend_of
@@ -39,11 +39,17 @@ def _documents(value: Any) -> Any:
     return tuple(texts)
 
 
+def _query(value: str) -> str:
+    if not value.strip():
+        raise ValueError("expected a text")
+    return value
+
+
 class RerankRequest(Record):
     """The body of POST /v1/rerank."""
 
     model: str = Field(min_length=1, max_length=512)
-    query: str = Field(pattern=r"\S")
+    query: Annotated[str, AfterValidator(_query)]
     documents: Annotated[Annotated[tuple[str, ...], Field(max_length=MAX_DOCUMENTS)], BeforeValidator(_documents)]
     # 0 is vLLM's way to say all.
     top_n: int | None = Field(default=None, ge=0)
@@ -70,7 +76,8 @@ async def create(request: Request) -> Response:
 
 async def rerank_body(asked: RerankRequest, backend: Backend) -> bytes:
     """The whole answer."""
-    inputs = (asked.query, *asked.documents)
+    # The query last: when an input is at fault, its number is that of the document.
+    inputs = (*asked.documents, asked.query)
     encoded = await backend.encode(EncodeRequest(model=asked.model, inputs=inputs, task="embed"))
     scores = cosines(encoded)
     # Stable: of equals the one that came first stays first.
@@ -87,9 +94,9 @@ async def rerank_body(asked: RerankRequest, backend: Backend) -> bytes:
 
 
 def cosines(encoded: Encoded) -> NDArray[np.float32]:
-    """The cosine of each later vector with the first, -1 to 1; the vectors have length 1."""
+    """The cosine of each vector with the last one, -1 to 1; the vectors have length 1."""
     vectors_NC = np.frombuffer(b"".join(encoded.values), "<f4").reshape(len(encoded.values), -1)
-    cosines_N: NDArray[np.float32] = vectors_NC[1:] @ vectors_NC[0]
+    cosines_N: NDArray[np.float32] = vectors_NC[:-1] @ vectors_NC[-1]
     return cosines_N
 
 

@@ -14,7 +14,8 @@ from fettle.testing.scripted import ScriptedEngines
 from fettle.types.generation import BATCH
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
-ASKED_IN = {COMPLETIONS: "prompt", EMBEDDINGS: "input"}
+RESPONSES = "/v1/responses"
+ASKED_IN = {COMPLETIONS: "prompt", EMBEDDINGS: "input", RESPONSES: "input"}
 ENDED = ("completed", "failed", "expired", "cancelled")
 
 
@@ -58,7 +59,8 @@ async def lines(client, file_id):
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "kind"), [(CHAT, "chat.completion"), (COMPLETIONS, "text_completion"), (EMBEDDINGS, "list")]
+    ("endpoint", "kind"),
+    [(CHAT, "chat.completion"), (COMPLETIONS, "text_completion"), (EMBEDDINGS, "list"), (RESPONSES, "response")],
 )
 def test_every_request_is_answered_as_if_it_had_been_sent_alone(serving, scripted, endpoint, kind):
     async def test():

@@ -14,7 +14,7 @@ ASKED = {"model": "base", "query": "query", "documents": ["far", "near", "same",
 
 def ask(serving, path="/v1/rerank", failure=None, **fields):
     async def test():
-        async with serving() as served, httpx.AsyncClient() as client:
+        async with serving() as served, httpx.AsyncClient(timeout=60) as client:
             served.engines.vectors = NEAR
             served.engines.failures = {"base": failure} if failure else {}
             return await client.post(served.url + path, json=ASKED | fields, headers=HEADERS)
@@ -49,7 +49,7 @@ def test_documents_may_come_as_objects_with_a_text(serving):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"query": " "}, ["'query'"]),
+        ({"query": " "}, ["'query' is ' ': expected a text"]),
         ({"documents": []}, ["a list of one text or more"]),
         ({"documents": ["a", "", {"title": "x"}]}, ["documents 1, 2"]),
         ({"documents": ["a"] * 2048}, ["at most 2047"]),

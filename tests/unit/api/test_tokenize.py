@@ -12,7 +12,7 @@ TURNS = [{"role": "user", "content": "Hi"}]
 
 def ask(serving, path, headers=HEADERS, **fields):
     async def test():
-        async with serving() as served, httpx.AsyncClient() as client:
+        async with serving() as served, httpx.AsyncClient(timeout=60) as client:
             return await client.post(served.url + path, json={"model": "base"} | fields, headers=headers)
 
     return asyncio.run(test())

@@ -16,6 +16,8 @@ from fettle.api.errors import bug, error_body
 from fettle.api.openai.chat import chat_body
 from fettle.api.openai.completions import completion_body
 from fettle.api.openai.embeddings import EmbeddingRequest, embedding_body
+from fettle.api.openai.responses import begun, response_body
+from fettle.api.openai.responses_shapes import ResponseRequest
 from fettle.api.openai.shapes import ChatRequest, CompletionRequest, parsed
 from fettle.api.streaming import encode
 from fettle.data.files import Fault, Row, scan_rows
@@ -50,6 +52,11 @@ async def _completion(asked: CompletionRequest, backend: Backend) -> bytes:
     return await completion_body(asked, backend.generate([_patient(one) for one in asked.generate_requests()]))
 
 
+async def _response(asked: ResponseRequest, backend: Backend) -> bytes:
+    generated, answer = await begun(asked, backend)
+    return await response_body(answer, backend.generate([_patient(generated)]), backend)
+
+
 def _patient(request: GenerateRequest) -> GenerateRequest:
     """The same request, which lets those go first that somebody waits for."""
     return request.model_copy(update={"priority": BATCH})
@@ -58,6 +65,7 @@ def _patient(request: GenerateRequest) -> GenerateRequest:
 ENDPOINTS = {
     "/v1/chat/completions": Endpoint(ChatRequest, _chat),
     "/v1/completions": Endpoint(CompletionRequest, _completion),
+    "/v1/responses": Endpoint(ResponseRequest, _response),
     "/v1/embeddings": Endpoint(EmbeddingRequest, embedding_body),
 }
 
@@ -106,7 +114,7 @@ class BatchLines:
 
     async def _tried(self, batch: Batch, body: Any) -> bytes:
         """The answer; who is asked live goes first, and an engine that died is asked again."""
-        endpoint, backend = ENDPOINTS[batch.endpoint], self._backends.of(batch.project_id)
+        endpoint, backend = ENDPOINTS[batch.endpoint], self._backends.of(batch.project_id, batch.key_id)
         asked, num_tries = parsed(endpoint.kind, encode(body)), 0
         while True:
             try:

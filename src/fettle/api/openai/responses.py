@@ -1,54 +1,48 @@
 """/v1/responses: answers that can be kept, and conversations that go on behind them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from fettle.api.backend import Chunks, backend_of
+from fettle.api.backend import Backend, Chunks, backend_of
 from fettle.api.errors import bug
 from fettle.api.middleware import body_of
 from fettle.api.openai.pages import page
 from fettle.api.openai.responses_answers import EventWriter, ResponseAnswer
 from fettle.api.openai.responses_shapes import ResponseRequest, read_items
-from fettle.api.openai.shapes import ChatRequest, parsed, schema
+from fettle.api.openai.shapes import parsed, schema
 from fettle.api.openai.tools import CallReader
 from fettle.api.permissions import needs
 from fettle.api.streaming import EventStream, encode, json_response, until_gone
 from fettle.errors import FettleError, InvalidInput, NotFound
 from fettle.services.responses import Responses
+from fettle.types.generation import GenerateRequest
 from fettle.types.tokens import TokenizeRequest
 
 router = APIRouter(prefix="/v1/responses", tags=["OpenAI"])
-Keep = Callable[[ResponseAnswer], Awaitable[None]]
 
 
 @router.post("", openapi_extra=schema(ResponseRequest), dependencies=[needs("models:use")])
 async def create(request: Request) -> Response:
     """Answer a text or a conversation."""
     asked = parsed(ResponseRequest, await body_of(request))
-    chat = await asyncio.to_thread(_chat, asked, request)
-    generated = chat.generate_request()
-    answer = ResponseAnswer(asked, CallReader(chat), generated.sampling)
-    chunks = backend_of(request).generate([generated])
-
-    async def keep(answer: ResponseAnswer) -> None:
-        if asked.is_stored:
-            await asyncio.to_thread(_responses(request).keep, answer.stored())
-
+    backend = backend_of(request)
+    generated, answer = await begun(asked, backend)
+    chunks = backend.generate([generated])
     if asked.stream:
-        return await EventStream.begun(request.receive, response_events(answer, chunks, keep))
-    return json_response(await until_gone(request.receive, response_body(answer, chunks, keep)))
+        return await EventStream.begun(request.receive, response_events(answer, chunks, backend))
+    return json_response(await until_gone(request.receive, response_body(answer, chunks, backend)))
 
 
 @router.post("/input_tokens", openapi_extra=schema(ResponseRequest), dependencies=[needs("models:use")])
 async def count_input_tokens(request: Request) -> Response:
     """Tell how many tokens a request has before its answer; the body is that of a request for an answer."""
     asked = parsed(ResponseRequest, await body_of(request))
-    generated = (await asyncio.to_thread(_chat, asked, request)).generate_request()
+    generated, _ = await begun(asked, backend_of(request))
     prompt = TokenizeRequest(model=asked.model, messages=generated.messages, tools=generated.tools)
     found = await until_gone(request.receive, backend_of(request).platform.engines.tokenize(prompt))
     return json_response(encode({"object": "response.input_tokens", "input_tokens": len(found.token_ids)}))
@@ -89,17 +83,31 @@ def delete(response_id: str, request: Request) -> dict[str, Any]:
     return {"id": response_id, "object": "response", "deleted": True}
 
 
-async def response_body(answer: ResponseAnswer, chunks: Chunks, keep: Keep) -> bytes:
+async def begun(asked: ResponseRequest, backend: Backend) -> tuple[GenerateRequest, ResponseAnswer]:
+    """The request as the engine knows it, behind what was said before, and the answer of which nothing is said yet.
+
+    Raises:
+        NotFound: the answer before it is gone.
+        InvalidInput: tools or calls do not fit together.
+    """
+    earlier = asked.previous_response_id
+    told = await asyncio.to_thread(backend.platform.responses.conversation, earlier) if earlier else ()
+    chat = asked.chat(read_items(told))
+    generated = chat.generate_request()
+    return generated, ResponseAnswer(asked, CallReader(chat), generated.sampling)
+
+
+async def response_body(answer: ResponseAnswer, chunks: Chunks, backend: Backend) -> bytes:
     """The whole answer."""
     async with aclosing(chunks):
         async for _, chunk in chunks:
             for _ in answer.add(chunk):
                 pass
-    await keep(answer)
+    await _keep(answer, backend)
     return encode(answer.told())
 
 
-async def response_events(answer: ResponseAnswer, chunks: Chunks, keep: Keep) -> AsyncGenerator[bytes, None]:
+async def response_events(answer: ResponseAnswer, chunks: Chunks, backend: Backend) -> AsyncGenerator[bytes, None]:
     """The answer as a stream's events; what goes wrong after the first of them is told by the last."""
     writer, has_begun = EventWriter(), False
     try:
@@ -111,7 +119,7 @@ async def response_events(answer: ResponseAnswer, chunks: Chunks, keep: Keep) ->
                 if told := writer.written(answer.add(chunk)):
                     yield told
         # Before the end is told: then a client may go on behind it at once.
-        await keep(answer)
+        await _keep(answer, backend)
         yield writer.written(answer.ended())
     except Exception as error:
         if not has_begun:
@@ -119,10 +127,9 @@ async def response_events(answer: ResponseAnswer, chunks: Chunks, keep: Keep) ->
         yield writer.written(answer.failed(error if isinstance(error, FettleError) else bug(error)))
 
 
-def _chat(asked: ResponseRequest, request: Request) -> ChatRequest:
-    """What is asked, behind what was said before."""
-    earlier = asked.previous_response_id
-    return asked.chat(read_items(_responses(request).conversation(earlier)) if earlier else ())
+async def _keep(answer: ResponseAnswer, backend: Backend) -> None:
+    if answer.is_kept:
+        await asyncio.to_thread(backend.platform.responses.keep, answer.stored())
 
 
 def _responses(request: Request) -> Responses:

@@ -40,6 +40,11 @@ class ResponseAnswer:
         #: Of tokens whose text is still held back: they are told with it, or dropped with the call they made.
         self._logprobs: list[Fields] = []
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the client wants it to be kept."""
+        return self._asked.is_stored
+
     def begun(self) -> Events:
         """Say that there is an answer to come."""
         yield {"type": "response.created", "response": self.told()}
