@@ -53,16 +53,24 @@ def _cases(folder: Path, dtype: str) -> list[tuple[str, list[str] | None, Callab
 def _compare(
     asked: argparse.Namespace, case: str, names: list[str] | None, contenders: list[Contender], concurrency: int
 ) -> Runs:
-    """Every contender on the same prompts, in turn; the first round only warms up."""
+    """Every contender on the same prompts, in turn; the first round only warms up.
+
+    Each round has prompts of its own: an engine that keeps what it computed of a prompt must compute these.
+    """
     draw = random.Random(concurrency)
     vocabulary = SHAPES[asked.shape]["vocab_size"]
-    prompts = [[draw.randrange(5, vocabulary) for _ in range(asked.prompt_tokens)] for _ in range(concurrency)]
+
+    def drawn() -> list[list[int]]:
+        return [[draw.randrange(5, vocabulary) for _ in range(asked.prompt_tokens)] for _ in range(concurrency)]
+
+    prompts = drawn()
     adapters = [names[place % len(names)] for place in range(concurrency)] if names else None
     runs, answers = [], {}
     for contender in contenders:
         answers[contender.name] = contender.answers(prompts, asked.new_tokens, adapters)
     shares = _share_equal(list(answers.values()))
     for repeat in range(asked.repeats):
+        prompts = drawn()
         for contender in contenders:
             start, start_cpu = time.perf_counter(), time.process_time()
             made = contender.answers(prompts, asked.new_tokens, adapters)
