@@ -27,16 +27,17 @@ _EXPERTS = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, 
 _HEADS = {"head_dim": 16}
 # Windows are shorter than the tests' texts; scales and caps are far from 1.
 _WINDOW = {"sliding_window": 5}
+_MIXED = {"layer_types": ["sliding_attention", "full_attention"] * 2}
 #: By family, what its `config.json` has besides the sizes.
 VARIANTS: dict[str, dict[str, Any]] = {
     "arcee": {},
     "cohere": {"logit_scale": 0.5},
     "cohere2": _WINDOW | {"logit_scale": 0.5},
     "ernie4_5": _HEADS,
-    "exaone4": _WINDOW | {"layer_types": ["sliding_attention", "full_attention"] * 2},
+    "exaone4": _WINDOW | _MIXED,
     "gemma": _HEADS,
     "gemma2": _HEADS | _WINDOW | {"attn_logit_softcapping": None, "final_logit_softcapping": 3.0},
-    "gemma3_text": _HEADS | _WINDOW | {"query_pre_attn_scalar": 9},
+    "gemma3_text": _HEADS | _WINDOW | _MIXED | {"query_pre_attn_scalar": 9},
     "glm": _HEADS,
     "glm4": _HEADS,
     "gpt2": _GPT2,

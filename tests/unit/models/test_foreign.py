@@ -78,6 +78,17 @@ def test_stretched_positions_are_those_of_transformers(kind, tmp_path):
     assert decoder.config.max_positions == (64 if kind == "longrope" else 256)
 
 
+@pytest.mark.parametrize("family", ["cohere2", "gemma2", "gemma3_text", "olmo3"])
+def test_older_files_that_name_no_types_of_layers_are_read_as_transformers_reads_them(family, tmp_path):
+    folder = foreign_model(tmp_path, family, num_hidden_layers=7, layer_types=None)
+    path = folder / "config.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "layer_types"}))
+    decoder, rows = load_decoder(folder), documents(20, 7)
+
+    assert (ours(decoder, rows) - alone(theirs(folder), rows)).abs().max() < 1e-4
+    assert set(decoder.config.windows) == {5, None}
+
+
 def test_every_family_has_a_variant():
     assert VARIANTS.keys() == FOREIGN.keys()
 

@@ -3,13 +3,19 @@
 from pathlib import Path
 
 import pytest
+import torch
+import torch.nn.functional as F
+import transformers
 
 from fettle.adapters.bank import AdapterBank
 from fettle.adapters.classifiers import methods_of
 from fettle.adapters.files import load_adapter
 from fettle.adapters.inject import inject
+from fettle.data.packing import pack
+from fettle.data.template import Encoded
 from fettle.models.loading import load_decoder
 from fettle.testing.foreign import foreign_model
+from fettle.tuning.objectives.scores import token_scores
 from fettle.tuning.tune import tune
 from fettle.types.tuning import EvaluationEvent
 
@@ -58,3 +64,17 @@ def test_whole_weights_are_tuned_and_written(method, settings, tuned):
     moved = {name for name, value in after.items() if (value - before[name].bfloat16().float()).abs().max() > 1e-3}
     assert moved
     assert method == "full" or all(".h.2." in name or ".h.3." in name for name in moved)
+
+
+@pytest.mark.parametrize("family", ["cohere", "gemma2", "gpt_neox", "granite", "phi"])
+def test_the_loss_is_that_of_transformers(family, tmp_path):
+    folder = foreign_model(tmp_path, family)
+    tokens = [[*range(40, 60)], [*range(70, 79)]]
+    batch = pack([Encoded(row, [True] * len(row)) for row in tokens])
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+
+    nll = token_scores(load_decoder(folder), batch).nll
+
+    rows = [torch.tensor([row]) for row in tokens]
+    expected = [F.cross_entropy(theirs(row).logits[0, :-1], row[0, 1:], reduction="none") for row in rows]
+    assert (nll - torch.cat(expected)).abs().max() < 1e-4
