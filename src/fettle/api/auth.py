@@ -7,10 +7,10 @@ from pathlib import Path
 
 from fastapi import Request
 
-from fettle.api.permissions import check_declared
+from fettle.api.permissions import check_declared, needed
 from fettle.errors import StorageFailed, Unauthorized
 from fettle.services.keys import Keys, digest_of, wrong_key
-from fettle.types.access import INSTALLATION, Actor, Principal, act_as
+from fettle.types.access import INSTALLATION, SPENDS, Actor, Principal, act_as
 
 KEY_FILE = "api-key.sha256"
 
@@ -53,11 +53,14 @@ class Authentication:
 
         Raises:
             Unauthorized: the request carries no key, or one that nobody has (any more).
+            QuotaExceeded: the key has used up its requests or tokens.
             Forbidden: the route says of nobody that he may call it, and this is no administrator.
         """
         key = key_sent(request)
         principal = INSTALLATION if self._own.is_key(key) else await asyncio.to_thread(self._keys.authenticate, key)
         request.state.principal = principal
+        if principal.counted_key and SPENDS.intersection(needed(request)):
+            await asyncio.to_thread(self._keys.quotas.check_tokens, principal)
         check_declared(request, principal)
         # In the request's own task: it is this request's alone, and its threads inherit it.
         act_as(actor_of(request, principal))

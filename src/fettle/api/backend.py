@@ -1,8 +1,9 @@
 """The platform as the routes see it: models to name, and engines that answer."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from fastapi import Request
@@ -173,12 +174,27 @@ class Room:
             self._running -= number
 
 
+def _nothing(_: int) -> None:
+    """Count for nobody."""
+
+
 class Backend:
     """A project of the platform, measured, with a limit to what is asked of all projects at once."""
 
-    def __init__(self, platform: Platform, meters: Meters, room: Room) -> None:
-        """The backend for who may see `platform`."""
+    def __init__(
+        self, platform: Platform, meters: Meters, room: Room, scope: str = "", spend: Callable[[int], None] = _nothing
+    ) -> None:
+        """The backend for who may see `platform`.
+
+        Args:
+            platform: whose models are asked.
+            meters: what is counted for all.
+            room: that all share.
+            scope: what was computed of prompts is shared inside of it only.
+            spend: told how many tokens each prompt and its answer have.
+        """
         self.platform, self.meters, self._room = platform, meters, room
+        self._scope, self._spend = scope, spend
 
     def generate(self, requests: Sequence[GenerateRequest]) -> Chunks:
         """The chunks of several prompts as they come, each with the number of its prompt; closing it stops the work.
@@ -198,10 +214,13 @@ class Backend:
             encoded = await self.platform.engines.encode(request)
         self.meters.requests.labels(request.model, "ok").inc()
         self.meters.prompt_tokens.labels(request.model).inc(encoded.prompt_tokens)
+        self._spend(encoded.prompt_tokens)
         return encoded
 
     def _measured(self, request: GenerateRequest) -> AsyncGenerator[GenerateChunk, None]:
-        return measured(request, _unbroken(self.platform.engines.generate(request)), self.meters)
+        scoped = request.model_copy(update={"scope": self._scope})
+        chunks = _unbroken(self.platform.engines.generate(scoped))
+        return measured(request, spent(chunks, self._spend), self.meters)
 
     async def _counted(self, number: int, chunks: Chunks) -> Chunks:
         with self._room.taken(number):
@@ -225,16 +244,17 @@ class Backends:
         """A backend for each project of `platform`, all of which share the room."""
         self.platform, self._meters, self._room = platform, meters, Room(max_running)
 
-    def of(self, project: str) -> Backend:
-        """The backend of a project."""
-        return Backend(self.platform.of(project), self._meters, self._room)
+    def of(self, project: str, key_id: str = "") -> Backend:
+        """The backend of a project; tokens are counted for a key, if one is named."""
+        spend = partial(self.platform.keys.quotas.spend, key_id) if key_id else _nothing
+        return Backend(self.platform.of(project), self._meters, self._room, project, spend)
 
 
 def backend_of(request: Request) -> Backend:
     """The backend of the project that a request comes from; of the default one where nobody has to say who he is."""
     backends, principal = request.app.state.backends, getattr(request.state, "principal", None)
     assert isinstance(backends, Backends)
-    return backends.of(principal.project_id if principal else DEFAULT_PROJECT)
+    return backends.of(principal.project_id, principal.counted_key) if principal else backends.of(DEFAULT_PROJECT)
 
 
 async def _unbroken(chunks: AsyncGenerator[GenerateChunk, None]) -> AsyncGenerator[GenerateChunk, None]:
@@ -244,6 +264,21 @@ async def _unbroken(chunks: AsyncGenerator[GenerateChunk, None]) -> AsyncGenerat
             if chunk.finish_reason == "abort":
                 raise Unavailable("the engine stopped before the answer was complete", hint="Send the request again.")
             yield chunk
+
+
+async def spent(
+    chunks: AsyncGenerator[GenerateChunk, None], spend: Callable[[int], None]
+) -> AsyncGenerator[GenerateChunk, None]:
+    """The same chunks; tells how many tokens the prompt and all its choices have, however they end."""
+    prompt, made = 0, dict[int, int]()
+    try:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                prompt, made[chunk.index] = max(prompt, chunk.prompt_tokens), chunk.completion_tokens
+                yield chunk
+    finally:
+        if made:
+            spend(prompt + sum(made.values()))
 
 
 async def merged(streams: Sequence[AsyncGenerator[GenerateChunk, None]]) -> Chunks:

@@ -41,8 +41,8 @@ class Batches:
         """The batches in `repository`, at work below `root`; their answers are kept in `files`."""
         self._repository, self._files, self._events, self._root = repository, files, events, root
 
-    def create(self, endpoint: str, input_file: StoredFile, metadata: dict[str, str]) -> Batch:
-        """Record a batch with its own copy of the requests.
+    def create(self, endpoint: str, input_file: StoredFile, metadata: dict[str, str], key_id: str = "") -> Batch:
+        """Record a batch with its own copy of the requests; tokens are counted for a key, if one is named.
 
         Raises:
             NotFound: the file was deleted.
@@ -54,6 +54,7 @@ class Batches:
             endpoint=endpoint,
             input_file=input_file.id,
             metadata=metadata,
+            key_id=key_id,
             created_at=moment,
             expires_at=moment + WINDOW,
         )

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from fettle.errors import InvalidInput, NotFound, Unauthorized
 from fettle.services.projects import Projects
+from fettle.services.quotas import Quotas
 from fettle.store.repository import Repository
 from fettle.types.access import ROLES, ApiKey, KeySpec, Principal
 from fettle.types.ids import new_id, now
@@ -31,9 +32,9 @@ def digest_of(key: str) -> str:
 class Keys:
     """The keys of all projects."""
 
-    def __init__(self, repository: Repository, projects: Projects) -> None:
+    def __init__(self, repository: Repository, projects: Projects, quotas: Quotas) -> None:
         """The keys in `repository`."""
-        self._repository, self._projects = repository, projects
+        self._repository, self._projects, self.quotas = repository, projects, quotas
 
     def create(self, spec: KeySpec) -> tuple[ApiKey, str]:
         """Record a key; it and the key itself, which is stored nowhere.
@@ -72,6 +73,7 @@ class Keys:
 
         Raises:
             Unauthorized: there is no such key, or it was revoked or has expired.
+            QuotaExceeded: it has sent as many requests as it may in a minute.
         """
         digest = digest_of(key)
         known = self._repository.find(ApiKey, prefix=key[:_PREFIX_LENGTH])
@@ -84,12 +86,13 @@ class Keys:
             told = f"the API key has expired at {found.expires_at:%Y-%m-%d %H:%M} UTC"
             raise Unauthorized(told, hint="Ask an administrator for another.")
         self._touch(found)
+        if found.requests_per_minute is not None:
+            self.quotas.take_request(found.id, found.requests_per_minute)
         return Principal(
             project_id=found.project_id,
             role=found.role,
             key_id=found.id,
             permissions=found.permissions,
-            requests_per_minute=found.requests_per_minute,
             tokens_per_day=found.tokens_per_day,
         )
 

@@ -4,10 +4,12 @@ from typing import Self
 
 from fettle.services.keys import Keys
 from fettle.services.projects import Projects
+from fettle.services.quotas import Quotas
 from fettle.services.workspace import Shared, WorkerModules, Workspace
 from fettle.settings import Settings
 from fettle.store.audit import AuditLog
 from fettle.store.database import Database
+from fettle.store.usage import KeyUsage
 from fettle.types.access import DEFAULT_PROJECT
 
 __all__ = ["FETTLE_WORKERS", "Platform", "WorkerModules"]
@@ -37,7 +39,8 @@ class Platform(Workspace):
         super().__init__(shared, DEFAULT_PROJECT)
         self._workspaces: dict[str, Workspace] = {DEFAULT_PROJECT: self}
         self.projects, self.audit = Projects(shared.repository), AuditLog(self._database)
-        self.keys = Keys(shared.repository, self.projects)
+        self.quotas = Quotas(KeyUsage(self._database))
+        self.keys = Keys(shared.repository, self.projects, self.quotas)
         self.everywhere.tuning_jobs.recover()
         self.clusters.make_defaults()
         for kept in (shared.artifacts, self.everywhere.uploads, self.everywhere.batches, self.responses):
@@ -64,4 +67,5 @@ class Platform(Workspace):
         """End what still runs and let go of the database."""
         self.supervisor.stop()
         self.engines.kill()
+        self.quotas.close()
         self._database.close()

@@ -37,6 +37,9 @@ _SEES: frozenset[Permission] = frozenset({"models:read", "files:read", "jobs:rea
 _USES: frozenset[Permission] = _SEES | {"models:use", "files:write", "batches:write"}
 _RUNS: frozenset[Permission] = _USES | {"jobs:write", "models:write", "clusters:write", "metrics:read"}
 
+SPENDS: frozenset[Permission] = frozenset({"models:use", "batches:write"})
+"""What uses tokens up: refused to a key that has none left for today."""
+
 ROLES: dict[Role, frozenset[Permission]] = {
     "viewer": _SEES,
     "user": _USES,
@@ -89,8 +92,12 @@ class Principal(Record):
     role: Role
     key_id: str
     permissions: frozenset[Permission]
-    requests_per_minute: int | None = None
     tokens_per_day: int | None = None
+
+    @property
+    def counted_key(self) -> str:
+        """The key whose tokens are to be counted; empty where there is no quota."""
+        return self.key_id if self.tokens_per_day is not None else ""
 
 
 INSTALLATION = Principal(

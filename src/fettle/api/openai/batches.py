@@ -14,9 +14,10 @@ from fettle.api.openai.ids import own, shown
 from fettle.api.openai.pages import page
 from fettle.api.openai.shapes import parsed, schema
 from fettle.api.openai.tuning_shapes import Labels
-from fettle.api.permissions import needs
+from fettle.api.permissions import needs, principal_of
 from fettle.errors import InvalidInput, NotFound, TooLarge
 from fettle.services.batch_runner import BatchRunner
+from fettle.types.access import Principal
 from fettle.types.record import Record
 from fettle.types.resources import Batch, BatchFault, BatchState, StoredFile
 
@@ -47,7 +48,7 @@ class BatchRequest(Record):
 async def create(request: Request) -> dict[str, Any]:
     """Record a batch; its requests are checked, and then answered when there is room for them."""
     asked, platform = parsed(BatchRequest, await body_of(request)), _platform(request)
-    batch = await asyncio.to_thread(_created, asked, platform)
+    batch = await asyncio.to_thread(_created, asked, platform, principal_of(request))
     _runner(request).wake()
     return told(batch)
 
@@ -109,8 +110,9 @@ def _moment(batch: Batch, state: BatchState) -> int | None:
     return int(moment.timestamp()) if moment else None
 
 
-def _created(asked: BatchRequest, platform: Platform) -> Batch:
-    return platform.batches.create(asked.endpoint, _input(asked, platform), asked.metadata or {})
+def _created(asked: BatchRequest, platform: Platform, principal: Principal) -> Batch:
+    labels, key_id = asked.metadata or {}, principal.counted_key
+    return platform.batches.create(asked.endpoint, _input(asked, platform), labels, key_id)
 
 
 def _input(asked: BatchRequest, platform: Platform) -> StoredFile:
