@@ -44,11 +44,17 @@ def _if_used(hf: HF) -> Windows:
 
 def _by_type(hf: HF, full_every: int | None = None) -> Windows:
     """As `layer_types` says; where an older file has none, every so many layers see everything, or all do not."""
-    window, layers = hf.get("sliding_window"), hf["num_hidden_layers"]
-    every = hf.get("sliding_window_pattern") or full_every
-    pattern = ["sliding_attention" if not every or (i + 1) % every else "full_attention" for i in range(layers)]
-    kinds = hf.get("layer_types") or pattern
+    window = hf.get("sliding_window")
+    kinds = hf.get("layer_types") or _pattern(hf, full_every)
     return tuple(window if kind == "sliding_attention" else None for kind in kinds) if window else ()
+
+
+def _pattern(hf: HF, full_every: int | None) -> list[str]:
+    given = hf.get("sliding_window_pattern") or full_every
+    # Some write the period out, e.g. 'LLLG'.
+    every = len(given) if isinstance(given, str) else given
+    numbers = range(1, hf["num_hidden_layers"] + 1)
+    return ["sliding_attention" if not every or number % every else "full_attention" for number in numbers]
 
 
 def _every(count: int) -> Callable[[HF], Windows]:
@@ -83,30 +89,43 @@ _GLM = Foreign((*_QKV, "o_proj", "gate_up_proj", "down_proj"), _LLAMA.ia3, _LLAM
 
 #: Adding a family is a line here and one in the parity test, which decides whether it holds.
 FOREIGN: dict[str, Foreign] = {
+    "apertus": _NEMOTRON,
     "arcee": _NEMOTRON,
     "cohere": _LLAMA,
     "cohere2": _llama(_every(4)),
     "ernie4_5": _LLAMA,
+    "ernie4_5_moe": _experts(),
     "exaone4": _llama(_by_type),
+    "flex_olmo": _experts(),
     "gemma": _LLAMA,
     "gemma2": _llama(_every(2)),
     "gemma3_text": _llama(_every(6)),
     "glm": _GLM,
     "glm4": _GLM,
+    "glm4_moe": _experts(),
     "gpt2": _GPT2,
     "gpt_bigcode": _GPT2,
     "gpt_neox": _GPT_NEOX,
     "granite": _LLAMA,
     "granitemoe": _experts(),
+    "granitemoeshared": _experts(),
+    "hunyuan_v1_dense": _LLAMA,
+    "hunyuan_v1_moe": _experts(),
+    "minimax_m2": _experts(),
+    "ministral": _llama(_by_type),
     "mixtral": _experts(_everywhere),
+    "nanochat": Foreign((*_QKV, "o_proj", "fc1", "fc2"), ("k_proj", "v_proj", "fc2"), ("fc2",), ("o_proj", "fc2")),
     "nemotron": _NEMOTRON,
     "olmo": _LLAMA,
     "olmo2": _LLAMA,
     "olmo3": _llama(_every(4)),
     "olmoe": _experts(),
     "opt": _OPT,
+    "persimmon": _GPT_NEOX,
     "phi": _PHI,
     "phi3": _PHI3,
+    "phimoe": _experts(_everywhere),
+    "qwen2_moe": _experts(_if_used),
     "qwen3_moe": _experts(lambda hf: _everywhere(hf) if hf.get("use_sliding_window") else ()),
     "seed_oss": _LLAMA,
     "smollm3": _llama(_if_used),
@@ -153,7 +172,7 @@ def foreign_fields(hf: HF) -> dict[str, Any]:
 def _num_kv_heads(hf: HF, heads: int) -> int:
     if hf["model_type"] == "gpt_bigcode":
         return 1 if hf.get("multi_query", True) else heads
-    if hf["model_type"] in ("gpt2", "gpt_neox", "opt"):
+    if hf["model_type"] in ("gpt2", "gpt_neox", "opt", "persimmon"):
         return heads
     return int(hf.get("num_key_value_heads") or heads)
 

@@ -9,11 +9,14 @@ import pytest
 import torch
 import transformers
 
+from fettle.adapters.bank import AdapterBank
+from fettle.adapters.inject import inject
 from fettle.errors import UnsupportedModel
 from fettle.models.attention import PackedAttention
 from fettle.models.decoder import Decoder
 from fettle.models.loading import load_decoder, save_decoder
 from fettle.testing.foreign import VARIANTS, foreign_model
+from fettle.types.decoder import decoder_config
 from fettle.types.foreign import FOREIGN
 
 
@@ -53,6 +56,16 @@ def test_logits_equal_those_of_transformers_for_packed_rows(family, tmp_path):
     assert (logits - expected).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("family", FOREIGN)
+def test_the_table_names_linear_layers_that_there_are(family, tmp_path):
+    leaves = {site.leaf for site in inject(load_decoder(foreign_model(tmp_path, family)), AdapterBank())}
+    named = FOREIGN[family]
+    assert {*named.linear, *named.ia3, *named.behind} <= leaves
+    assert {*named.inputs} <= {*named.ia3}
+    # Where experts share their inputs with other layers, those can be named; they are not adapted by default.
+    assert leaves == {*named.linear} or named.linear[-1] == "o_proj"
+
+
 ROPES = {
     "linear": {"factor": 4.0},
     "dynamic": {"factor": 4.0},
@@ -87,6 +100,12 @@ def test_older_files_that_name_no_types_of_layers_are_read_as_transformers_reads
 
     assert (ours(decoder, rows) - alone(theirs(folder), rows)).abs().max() < 1e-4
     assert set(decoder.config.windows) == {5, None}
+
+
+def test_windows_that_are_written_out_are_read():
+    fields = {"model_type": "exaone4", "vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 5}
+    fields |= {"num_attention_heads": 2, "max_position_embeddings": 32, "sliding_window": 6}
+    assert decoder_config(fields | {"sliding_window_pattern": "LLLG"}).windows == (6, 6, 6, None, 6)
 
 
 def test_every_family_has_a_variant():
