@@ -26,7 +26,10 @@ class Place(BaseModel):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    return tiny_installation(tmp_path_factory.mktemp("e2e") / "home", context=4096)
+    with pytest.MonkeyPatch.context() as patch:
+        # In bfloat16 a prompt that is partly cached may have other last bits, and likeliest tokens are nearly equal.
+        patch.setenv("FETTLE_DTYPE", "float32")
+        yield tiny_installation(tmp_path_factory.mktemp("e2e") / "home", context=4096)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +50,9 @@ def test_a_conversation_goes_on_behind_an_answer_that_an_earlier_server_gave(hom
         with client.responses.stream(input="the rain in the north", store=False, **asked) as stream:
             streamed = list(stream)[-1].response
         chat = client.chat.completions.create(model="red", messages=TURNS, temperature=0, max_completion_tokens=24)
+        counted = client.responses.input_tokens.count(model="red", input="the rain in the north")
     assert first.output_text == streamed.output_text == chat.choices[0].message.content
     assert first.usage.output_tokens == chat.usage.completion_tokens
-        counted = client.responses.input_tokens.count(model="red", input="the rain in the north")
     assert counted.input_tokens == first.usage.input_tokens
     with serving(home) as (_, client):
         assert client.responses.retrieve(first.id).to_dict() == first.to_dict()
