@@ -17,7 +17,9 @@ from fettle.models.loading import load_decoder
 from fettle.testing.foreign import foreign_model
 from fettle.tuning.objectives.scores import token_scores
 from fettle.tuning.tune import tune
-from fettle.types.tuning import EvaluationEvent
+from fettle.types.foreign import FOREIGN
+from fettle.types.tuning import EvaluationEvent, StepEvent
+from tests.unit.tuning.test_joint import alone, assert_same_run, in_step
 
 
 @pytest.fixture
@@ -78,3 +80,34 @@ def test_the_loss_is_that_of_transformers(family, tmp_path):
     rows = [torch.tensor([row]) for row in tokens]
     expected = [F.cross_entropy(theirs(row).logits[0, :-1], row[0, 1:], reduction="none") for row in rows]
     assert (nll - torch.cat(expected)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox"])
+def test_runs_in_step_are_what_they_would_be_alone(family, plan, tmp_path):
+    def plans(name: str):
+        adapter = {"rank": 4, "target_modules": FOREIGN[family].linear}
+        made = [plan(f"{name}-{rate}", adapter=adapter, learning_rate=rate, epochs=1) for rate in (1e-3, 4e-3)]
+        return [one.model_copy(update={"base_path": str(base)}) for one in made]
+
+    base = foreign_model(tmp_path / "base", family)
+    together, apart = plans("together"), plans("apart")
+
+    _, events = in_step(together)
+
+    for number, one in enumerate(apart):
+        _, expected = alone(one)
+        assert_same_run(together[number], events[number], one, expected)
+
+
+def test_the_trunk_cache_changes_no_loss(plan, tmp_path):
+    base = foreign_model(tmp_path / "base", "gpt_neox")
+    losses = {}
+    for name, cache in (("cached", str(tmp_path / "cache")), ("plain", None)):
+        adapter = {"target_modules": FOREIGN["gpt_neox"].linear}
+        made = plan(name, adapter=adapter, first_layer=2).model_copy(
+            update={"base_path": str(base), "cache_path": cache}
+        )
+        losses[name] = [event.loss for event in alone(made)[1] if isinstance(event, StepEvent)]
+
+    assert list((tmp_path / "cache").rglob("*")), "states were kept"
+    assert losses["cached"] == pytest.approx(losses["plain"], rel=1e-4)
