@@ -130,7 +130,11 @@ class Records:
         place = tuple_(table.c.created_at, table.c[STORED[kind].key])
         query = select(table).filter_by(**equal).where(self._mine(table))
         for path, value in (within or {}).items():
-            query = query.where(table.c.body[path].as_string() == value)
+            # Step by step: in a path as one text, PostgreSQL would read quotes and commas of a name as its own.
+            inside: Any = table.c.body
+            for name in path:
+                inside = inside[name]
+            query = query.where(inside.as_string() == value)
         if after is not None:
             last = tuple_(self.get(kind, after).created_at, after, types=(tables.Moment(), String()))  # type: ignore[attr-defined]
             query = query.where(place > last if is_oldest_first else place < last)

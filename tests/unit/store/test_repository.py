@@ -9,7 +9,7 @@ from fettle.store.database import Database
 from fettle.store.repository import Repository
 from fettle.types.ids import now
 from fettle.types.lifecycle import MOVES
-from fettle.types.resources import Batch, TuningJob
+from fettle.types.resources import Batch, Order, TuningJob
 from fettle.types.tuning import TuningSpec
 
 
@@ -57,6 +57,14 @@ def test_pages_hold_every_record_once_in_either_order(repository: Repository) ->
     assert walked(is_oldest_first=False) == ids[::-1]
     with pytest.raises(NotFound, match="job_9"):
         repository.page(TuningJob, after="job_9", limit=2)
+
+
+@pytest.mark.parametrize("label", ["o'd", "a.b", "x,y", "{}", "0", ""])
+def test_a_page_holds_those_that_have_a_text_deeper_inside(repository: Repository, label: str) -> None:
+    for name in ("job_1", "job_2"):
+        repository.insert(a_job(name).model_copy(update={"order": Order(metadata={label: name})}))
+    found = repository.page(TuningJob, limit=9, within={("order", "metadata", label): "job_2"})
+    assert [job.id for job in found] == ["job_2"]
 
 
 def test_an_update_keeps_what_others_changed_meanwhile(repository: Repository) -> None:
