@@ -199,6 +199,7 @@ audit = Table(
     _body(),
 )
 
+
 def _live_name(table: str) -> Index:
     """A name is free again once what had it is deleted."""
     is_live = text("state != 'deleted'")
