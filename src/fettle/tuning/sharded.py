@@ -22,19 +22,20 @@ class Sharded(nn.Module):
     def __init__(self, decoder: Decoder, loss: Callable[[Batch], Loss]) -> None:
         """Replace the decoder's parameters by this process's shares of them; `loss` computes with it."""
         super().__init__()
-        self.decoder, self._loss = decoder, loss
+        self.decoder, self._loss, self._found = decoder, loss, list[Loss]()
         for module in (*decoder.model.layers, self):
             _sum(fully_shard(module))
 
     def forward(self, batch: Batch) -> Tensor:
         """The loss's terms."""
-        self._found = self._loss(batch)
+        self._found.append(self._loss(batch))
         # A copy: behind a view, FSDP would not see the backward pass coming.
-        return self._found.terms.clone()
+        return self._found[0].terms.clone()
 
     def loss(self, batch: Batch) -> Loss:
         """The loss of a batch, with its gradients behind it."""
-        terms, found = self(batch), self._found
+        self._found.clear()
+        terms, found = self(batch), self._found.pop()
         return Loss(terms, found.num_correct, found.num_tokens, found.num_ranked_first, found.num_ranked)
 
     def bring_together(self) -> None:

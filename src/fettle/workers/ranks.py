@@ -28,12 +28,23 @@ from fettle.errors import FettleError, WorkerDied
 
 _LOOPBACK, _RENDEZVOUS = "127.0.0.1", "loopback"
 _GRACE_SECONDS = 5
+#: What is larger gets pages of its own from glibc.
+_OWN_PAGES_BYTES = "65536"
 _JOIN_SECONDS = 600
 
 
-def run_ranks(module: str, spec: str, count: int) -> FettleError | None:
-    """Run a module in `count` processes to their end; the error of the first that ended badly, if any has."""
+def run_ranks(module: str, spec: str, count: int, *, frees_at_once: bool = False) -> FettleError | None:
+    """Run a module in `count` processes to their end; the error of the first that ended badly, if any has.
+
+    Args:
+        module: what to run.
+        spec: path of what it is told.
+        count: processes.
+        frees_at_once: memory that is let go is the system's again, which takes time; else holes in it may stay.
+    """
     os.environ.update(GLOO_SOCKET_IFNAME=_loopback_interface())
+    if frees_at_once:
+        os.environ.update(MALLOC_MMAP_THRESHOLD_=_OWN_PAGES_BYTES)
     try:
         with tempfile.TemporaryDirectory() as folder, _lifeline():
             return _ended(count, folder, "-P", "-m", module, spec, folder)
