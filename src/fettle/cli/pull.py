@@ -7,6 +7,7 @@ import typer
 from fettle.cli.options import Json
 from fettle.cli.output import bytes_text, console, print_json, print_pairs
 from fettle.cli.session import opened
+from fettle.types.foreign import FOREIGN
 
 app = typer.Typer()
 
@@ -28,7 +29,7 @@ def pull(
     console().print(f"[bold]{base.name}[/] can be tuned and served.\n")
     print_pairs(
         {
-            "family": base.family,
+            "family": base.family + (", through transformers" if base.family in FOREIGN else ""),
             "parameters": base.parameters,
             "context": base.context,
             "size": bytes_text(base.size_bytes),
