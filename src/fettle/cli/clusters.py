@@ -13,8 +13,8 @@ from fettle.types.clusters import Cluster, ClusterReport, ClusterSpec, ClusterTy
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="CLUSTER", help="Name or id; `fettle clusters list` shows them.")]
 _TYPES = " or ".join(get_args(ClusterType))
-_COLUMNS = ["cluster", "type", "state", "units", "serves", "endpoints", "unit-hours", "cost", "made"]
-_SHAPE_COLUMNS = ["shape", "cores", "memory", "GPUs", "price", "parameters", "endpoints", "free units"]
+_COLUMNS = ["cluster", "type", "state", "units", "serves", "endpoints", "unit-hours"]
+_SHAPE_COLUMNS = ["shape", "cores", "memory", "GPUs", "price", "models up to", "endpoints", "free units"]
 
 
 @app.callback()
@@ -62,8 +62,8 @@ def show(cluster: Name, as_json: Json = False) -> None:
         print_json(found)
     else:
         print_pairs({column: cell for column, cell in zip(_COLUMNS, _row(found), strict=True) if cell != ""})
-        reserved = found.reserved
-        print_pairs({"reserved": f"{reserved.cores:g} cores, {bytes_text(reserved.memory_bytes)}", "id": found.id})
+        reserved = f"{found.reserved.cores:g} cores, {bytes_text(found.reserved.memory_bytes)}"
+        print_pairs({"reserved": reserved, "cost": str(found.cost), "made": found.created_at, "id": found.id})
 
 
 @app.command()
@@ -129,11 +129,11 @@ def _units(cluster: Cluster) -> str:
 def _row(one: ClusterReport) -> list[Any]:
     endpoints = f"{one.capacity.used} of {one.capacity.total}" if one.capacity else ""
     units = f"{one.units} x {one.shape}"
-    spent = [f"{one.unit_hours:.2f}", f"{one.cost:.4f}"]
-    return [one.name, one.type, one.state, units, one.serves or "", endpoints, *spent, one.created_at]
+    return [one.name, one.type, one.state, units, one.serves or "", endpoints, f"{one.unit_hours:.2f}"]
 
 
 def _shape_row(offer: ShapeOffer) -> list[Any]:
     shape, unit = offer.shape, offer.shape.unit
     size = [unit.cores, bytes_text(unit.memory_bytes), unit.gpus, str(shape.price_per_unit_hour)]
-    return [shape.name, *size, shape.max_parameters, shape.max_endpoints, offer.free_units]
+    largest = f"{shape.max_parameters // 1_000_000:,} M"
+    return [shape.name, *size, largest, shape.max_endpoints, offer.free_units]

@@ -35,6 +35,9 @@ def tune(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter or adapter setting.")
     ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Fine-tuning cluster to run on.", show_default="none: all threads")
+    ] = None,
     resume: Annotated[str | None, typer.Option(metavar="JOB", help="Go on with a job from its checkpoint.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -45,11 +48,11 @@ def tune(
     """
     with opened() as platform:
         if resume:
-            _only_resume(file, validation, name, assignments)
+            _only_resume(file, validation, name, assignments, cluster)
             job = platform.tuning_jobs.get(resume)
         else:
             spec = make_spec(_given(file), base, method, name, assignments or [])
-            job = platform.tuning_jobs.create(spec, _given(file), validation)
+            job = platform.tuning_jobs.create(spec, _given(file), validation, cluster=cluster)
         model = follow(platform, job)
         job = platform.tuning_jobs.get(job.id)
         print_json({"job": job, "model": model}) if as_json else _tell(job, model)
@@ -90,7 +93,8 @@ def _given(file: Path | None) -> Path:
 def _only_resume(*given: object) -> None:
     if any(given):
         raise InvalidInput(
-            "a job goes on as it was begun: no FILE, --validation, --name or --set beside --resume", param="resume"
+            "a job goes on as it was begun: no FILE, --validation, --name, --cluster or --set beside --resume",
+            param="resume",
         )
 
 

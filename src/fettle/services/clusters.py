@@ -28,12 +28,13 @@ from fettle.types.clusters import (
 )
 from fettle.types.endpoints import Endpoint
 from fettle.types.ids import new_id, now
-from fettle.types.resources import BaseModelEntry
+from fettle.types.resources import BaseModelEntry, JobState, TuningJob
 
 log = logging.getLogger(__name__)
 DEFAULT_SHAPE = "cpu-tiny"
 UNITS_EVENT = "units"
 _MAX_NAMED = 5
+_UNFINISHED: tuple[JobState, ...] = ("running", "queued", "paused")
 
 
 class Clusters:
@@ -110,7 +111,7 @@ class Clusters:
 
     def report(self, cluster: Cluster) -> ClusterReport:
         """A cluster with what it holds and what it has cost so far."""
-        shape, hours = shapes()[cluster.shape], self.unit_hours(cluster)
+        shape, hours = shapes()[cluster.shape], round(self.unit_hours(cluster), 9)
         with self._repository.read() as records:
             serves, used = base_of(records, cluster), len(endpoints_on(records, cluster))
         return ClusterReport(
@@ -119,7 +120,7 @@ class Clusters:
             serves=serves,
             capacity=Capacity(total=total_endpoints(cluster), used=used) if cluster.type == "hosting" else None,
             unit_hours=hours,
-            cost=hours * shape.price_per_unit_hour,
+            cost=round(hours * shape.price_per_unit_hour, 9),
         )
 
     def unit_hours(self, cluster: Cluster) -> Decimal:
@@ -151,15 +152,16 @@ class Clusters:
 
         Args:
             name: which; or its id.
-            cascade: delete the endpoints on it, too.
+            cascade: delete the endpoints on it, and cancel the jobs that wait for it, too.
 
         Raises:
             NotFound: there is no such cluster.
-            Conflict: it is in use, or deleted already.
+            Conflict: it is in use (by a running job: also with `cascade`), or deleted already.
         """
         with self._repository.write() as records:
             cluster = records.move(Cluster, find_cluster(records, name).id, "deleting")
             _give_up_endpoints(records, cluster, cascade=cascade)
+            _give_up_jobs(records, cluster, cascade=cascade)
             self._meter(records, cluster, 0)
             return records.move(Cluster, cluster.id, "deleted", deleted_at=self._clock())
 
@@ -287,6 +289,19 @@ def _give_up_endpoints(records: Records, cluster: Cluster, *, cascade: bool) -> 
     for endpoint in used:
         records.move(Endpoint, endpoint.id, "deleting")
         records.move(Endpoint, endpoint.id, "deleted")
+
+
+def _give_up_jobs(records: Records, cluster: Cluster, *, cascade: bool) -> None:
+    jobs = [job for state in _UNFINISHED for job in records.find(TuningJob, state=state)]
+    used = [job for job in jobs if job.cluster_id == cluster.id]
+    running = [job for job in used if job.state == "running"]
+    if running or (used and not cascade):
+        named = ", ".join(job.id for job in (running or used)[:_MAX_NAMED])
+        fault = f"{cluster.name!r} is in use: {len(used)} jobs run on it or wait for it ({named})"
+        hint = "Cancel what runs first." if running else "Cancel them first, or cascade to cancel them with it."
+        raise Conflict(fault, hint=hint, param="cascade")
+    for job in used:
+        records.move(TuningJob, job.id, "cancelled", finished_at=now())
 
 
 def _check_is_new(records: Records, name: str) -> None:

@@ -21,6 +21,7 @@ from fettle.services.files import Files
 from fettle.services.reporting import Reporter, check_sinks
 from fettle.services.training_metrics import training_csv
 from fettle.services.tuning_checks import check_tuning
+from fettle.services.tuning_places import check_is_free, cluster_for, threads_of
 from fettle.settings import Settings
 from fettle.store.artifacts import ArtifactStore
 from fettle.store.events import Event, EventLog
@@ -60,7 +61,13 @@ class TuningJobs:
         self._files, self._module = files, module
 
     def create(
-        self, spec: TuningSpec, train_path: Path, validation_path: Path | None = None, order: Order | None = None
+        self,
+        spec: TuningSpec,
+        train_path: Path,
+        validation_path: Path | None = None,
+        order: Order | None = None,
+        *,
+        cluster: str | None = None,
     ) -> TuningJob:
         """Check everything and record a queued job.
 
@@ -71,25 +78,35 @@ class TuningJobs:
             train_path: the rows.
             validation_path: held-out rows; without them, some of the others are held out.
             order: who ordered it and how; the server runs such a job, any other is run by who made it.
+            cluster: name or id of the fine-tuning cluster to run on; None: on none, with all threads.
 
         Raises:
             FettleError: with all that is wrong with spec and data; nothing is recorded.
         """
         check_sinks(self._settings.metric_sinks)
         check_tuning(spec, train_path, validation_path, self._base_models)
-        return self._record(spec, train_path, validation_path, order)
+        return self._record(spec, train_path, validation_path, order, cluster)
 
     def _record(
-        self, spec: TuningSpec, train_path: Path, validation_path: Path | None, order: Order | None = None
+        self,
+        spec: TuningSpec,
+        train_path: Path,
+        validation_path: Path | None,
+        order: Order | None = None,
+        cluster: str | None = None,
     ) -> TuningJob:
-        spec = with_defaults(spec, methods_of(self._base_models.get(spec.base).family)[spec.method])
+        base = self._base_models.get(spec.base)
+        spec = with_defaults(spec, methods_of(base.family)[spec.method])
         names = {"train": train_path} | ({"validation": validation_path} if validation_path else {})
         files = {f"{part}{''.join(path.suffixes[-2:])}": path for part, path in names.items()}
         artifact = self._artifacts.add(files)
         paths = {f"{name.partition('.')[0]}_path": str(self._artifacts.path(artifact.hash) / name) for name in files}
         about = {"spec": spec, "dataset_hash": artifact.hash, **paths}
         about |= {"order": order, "is_supervised": True} if order else {}
-        job = self._repository.insert(TuningJob.model_validate({"id": new_id("job"), "created_at": now(), **about}))
+        job = TuningJob.model_validate({"id": new_id("job"), "created_at": now(), **about})
+        with self._repository.write() as records:
+            place = cluster_for(records, cluster, base).id if cluster else None
+            job = records.insert(job.model_copy(update={"cluster_id": place}))
         self._events.append(job.id, "created", name=spec.name, base=spec.base, method=spec.method)
         return job
 
@@ -113,8 +130,11 @@ class TuningJobs:
         return self._repository.page(TuningJob, after=after, limit=limit, within=within)
 
     def waiting(self) -> Sequence[TuningJob]:
-        """The queued jobs that the server runs, oldest first."""
-        return [job for job in self._repository.find(TuningJob, state="queued") if job.is_supervised]
+        """The queued jobs that the server runs and whose cluster, if they have one, is free; oldest first."""
+        with self._repository.read() as records:
+            busy = {job.cluster_id for job in records.find(TuningJob, state="running")} - {None}
+            queued = records.find(TuningJob, state="queued")
+        return [job for job in queued if job.is_supervised and job.cluster_id not in busy]
 
     def get(self, job_id: str) -> TuningJob:
         """The job with this id.
@@ -241,6 +261,7 @@ class TuningJobs:
             state = records.get(TuningJob, job_id).state
             if is_from_queue and state != "queued":
                 raise Conflict(f"the tuning job {job_id!r} is {state}, not queued", param="job")
+            check_is_free(records, records.get(TuningJob, job_id))
             job = records.move(TuningJob, job_id, "running", error="", wanted=None, finished_at=None)
         self._events.append(job_id, "running")
         return job
@@ -277,7 +298,7 @@ class TuningJobs:
 
     def _train(self, job: TuningJob, lease: Lease, on_event: OnEvent) -> TuningResult:
         folder, log_path = self.folder(job.id), self._settings.home / "logs" / f"{job.id}.log"
-        threads = self._settings.threads
+        threads = threads_of(self._repository, job, self._settings.threads)
         with start_worker(
             self._module, self._plan(job), folder, log_path=log_path, threads=threads, pass_fds=[lease.fd]
         ) as worker:
@@ -308,7 +329,7 @@ class TuningJobs:
             work_path=str(folder / "work"),
             output_path=str(folder / "output"),
             cache_path=str(self._settings.home / "cache" / "trunk"),
-            threads=self._settings.threads,
+            threads=threads_of(self._repository, job, self._settings.threads),
             num_processes=self._settings.num_processes,
             strategy=self._settings.strategy,
         )

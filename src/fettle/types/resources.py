@@ -121,6 +121,7 @@ class TuningJob(Record):
     model_id: str | None = None
     order: Order = Order()
     sweep: str | None = Field(default=None, description="id that the jobs of one sweep share")
+    cluster_id: str | None = Field(default=None, description="of the fine-tuning cluster that it runs on, if one")
     is_supervised: bool = Field(default=False, description="the server runs it; else whoever made it does")
     wanted: JobState | None = Field(default=None, description="what it becomes when its worker ends before its work")
     finished_at: datetime | None = None

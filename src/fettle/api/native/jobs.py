@@ -29,6 +29,7 @@ class JobOrder(Record):
     spec: TuningSpec
     train_file: str = Field(min_length=1, description="id of an uploaded file of purpose 'fine-tune'")
     validation_file: str | None = Field(default=None, description="held-out rows; null holds some others out")
+    cluster: str | None = Field(default=None, description="fine-tuning cluster to run on; null: on none")
     metadata: dict[str, str] = Field(default_factory=dict, max_length=16, description="labels of your own")
 
 
@@ -39,6 +40,7 @@ class JobTold(Record):
     project_id: str
     state: JobState
     spec: TuningSpec
+    cluster_id: str | None = Field(description="of the fine-tuning cluster that it runs on, if one")
     train_file: str | None
     validation_file: str | None
     metadata: dict[str, str]
@@ -142,7 +144,8 @@ def _ordered(order: JobOrder, workspace: Workspace) -> TuningJob:
     paths = [workspace.files.path(file) for file in files]
     about = Order(train_file=order.train_file, validation_file=order.validation_file, metadata=order.metadata)
     try:
-        return workspace.tuning_jobs.create(order.spec, paths[0], paths[1] if len(paths) > 1 else None, about)
+        held_out = paths[1] if len(paths) > 1 else None
+        return workspace.tuning_jobs.create(order.spec, paths[0], held_out, about, cluster=order.cluster)
     except FettleError as error:
         raise _renamed(error, {path: file.filename for path, file in zip(paths, files, strict=True)}) from None
 
