@@ -179,7 +179,7 @@ def test_a_process_that_dies_ends_the_job_with_a_cause(plan):
         events = [json.loads(line) for line in launcher.communicate(timeout=SECONDS)[0].splitlines()]
     assert launcher.returncode != 0
     assert (events[-1]["type"], events[-1]["code"]) == ("error", "worker_died")
-    assert events[-1]["message"] == "process 1 of 0 to 1 was killed by SIGKILL"
+    assert events[-1]["message"] == "process 1 of 2 (counted from 0) was killed by SIGKILL"
     assert not any(rank.is_alive for rank in ranks.values())
 
 

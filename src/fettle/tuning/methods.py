@@ -191,7 +191,9 @@ class FullTrainee(Trainee):
             InvalidInput: the model's layers or the settings are not made for it.
         """
         if not isinstance(self.decoder, Decoder):
-            raise InvalidInput("this model's weights cannot be shared out", hint="Use strategy ddp.", param="strategy")
+            raise InvalidInput(
+                "this model's weights cannot be shared out", hint="Use ddp (FETTLE_STRATEGY=ddp).", param="strategy"
+            )
         self._sharded = Sharded(self.decoder, self._plain_loss)
         # Layers below are not computed apart from the others.
         self._first_layer = 0

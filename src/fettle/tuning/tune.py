@@ -75,7 +75,7 @@ def _shared_out(trainee: Trainee, plan: TuningPlan, team: Team) -> Team:
     if plan.spec.hyperparameters.unfreeze_per_epoch:
         raise InvalidInput(
             "unfreeze_per_epoch changes what is trained, which shares of weights (fsdp) do not allow",
-            hint="Use strategy ddp, or leave unfreeze_per_epoch out.",
+            hint="Use ddp (FETTLE_STRATEGY=ddp), or leave unfreeze_per_epoch out.",
             param="strategy",
         )
     trainee.shard()

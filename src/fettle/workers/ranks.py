@@ -137,7 +137,7 @@ def cause(folder: Path, failures: Mapping[int, ProcessFailure], count: int) -> F
     rank, failure = min(failures.items(), key=_order)
     how = f"was killed by {failure.signal_name()}" if failure.exitcode < 0 else f"had exit code {failure.exitcode}"
     killed = "Somebody killed it, or the machine ran out of memory. " if failure.exitcode == -signal.SIGKILL else ""
-    return WorkerDied(f"process {rank} of 0 to {count - 1} {how}", hint=f"{killed}The job's log says more.")
+    return WorkerDied(f"process {rank} of {count} (counted from 0) {how}", hint=f"{killed}The job's log says more.")
 
 
 def _order(item: tuple[int, ProcessFailure]) -> tuple[bool, bool, int]:

@@ -19,11 +19,11 @@ def failures(*exit_codes: int) -> dict[int, ProcessFailure]:
 @pytest.mark.parametrize(
     ("exit_codes", "told"),
     [
-        ((-signal.SIGTERM, -signal.SIGKILL), "process 1 of 0 to 1 was killed by SIGKILL"),
-        ((1, -signal.SIGSEGV), "process 1 of 0 to 1 was killed by SIGSEGV"),
-        ((-signal.SIGTERM, 3), "process 1 of 0 to 1 had exit code 3"),
-        ((1, 1), "process 0 of 0 to 1 had exit code 1"),
-        ((0, -signal.SIGTERM), "process 1 of 0 to 1 was killed by SIGTERM"),
+        ((-signal.SIGTERM, -signal.SIGKILL), "process 1 of 2 (counted from 0) was killed by SIGKILL"),
+        ((1, -signal.SIGSEGV), "process 1 of 2 (counted from 0) was killed by SIGSEGV"),
+        ((-signal.SIGTERM, 3), "process 1 of 2 (counted from 0) had exit code 3"),
+        ((1, 1), "process 0 of 2 (counted from 0) had exit code 1"),
+        ((0, -signal.SIGTERM), "process 1 of 2 (counted from 0) was killed by SIGTERM"),
     ],
 )
 def test_who_made_the_others_fail_is_told(exit_codes: tuple[int, int], told: str, tmp_path: Path) -> None:
