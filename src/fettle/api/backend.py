@@ -13,10 +13,12 @@ from fettle.errors import TooManyRequests, Unavailable
 from fettle.services.batches import Batches
 from fettle.services.files import Files
 from fettle.services.keys import Keys
+from fettle.services.projects import Projects
 from fettle.services.responses import Responses
 from fettle.services.supervisor import Supervisor
 from fettle.services.tuning_jobs import TuningJobs
 from fettle.services.uploads import Uploads
+from fettle.store.audit import AuditLog
 from fettle.types.access import DEFAULT_PROJECT
 from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.generation import GenerateChunk, GenerateRequest
@@ -140,6 +142,14 @@ class Installation(Platform, Protocol):
     @property
     def keys(self) -> Keys:
         """Who may call."""
+
+    @property
+    def projects(self) -> Projects:
+        """Whose rows there are."""
+
+    @property
+    def audit(self) -> AuditLog:
+        """Who has changed what."""
 
     @property
     def everywhere(self) -> Platform:

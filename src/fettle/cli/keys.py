@@ -90,7 +90,7 @@ def revoke(
 
 def shown(key: ApiKey) -> dict[str, Any]:
     """All that is recorded of a key, without its hash."""
-    return key.model_dump(mode="json", exclude={"digest"})
+    return key.told.model_dump(mode="json")
 
 
 def _row(key: ApiKey) -> list[Any]:

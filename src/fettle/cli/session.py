@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from fettle.services.platform import Platform
 from fettle.settings import load_settings
-from fettle.types.access import Actor, act_as
+from fettle.types.access import Actor, acting_as
 
 
 @contextmanager
@@ -19,8 +19,9 @@ def opened() -> Iterator[Platform]:
         InvalidInput: a setting in the environment is out of bounds.
         StorageFailed: the home cannot be written.
     """
-    act_as(Actor(who=f"user:{_user()}", origin=machine.node()))
-    with Platform(load_settings()) as platform:
+    user = Actor(who=f"user:{_user()}", origin=machine.node())
+    # Not earlier: what opening puts in line is not the user's doing.
+    with Platform(load_settings()) as platform, acting_as(user):
         yield platform
 
 

@@ -2,14 +2,14 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from fettle.errors import InvalidInput, NotFound, Unauthorized
 from fettle.services.projects import Projects
 from fettle.services.quotas import Quotas
 from fettle.store.repository import Repository
-from fettle.types.access import ROLES, ApiKey, KeySpec, Principal
+from fettle.types.access import ROLES, ApiKey, KeySpec, Principal, permissions_of_key
 from fettle.types.ids import new_id, now
 
 _PREFIX_BYTES = 4
@@ -58,15 +58,23 @@ class Keys:
         """
         return self._repository.find(ApiKey, **({"project_id": self._projects.get(project).id} if project else {}))
 
-    def revoke(self, name: str) -> ApiKey:
-        """End a key at once, by its id or by how it begins.
+    def page(self, *, after: str | None = None, limit: int, project: str | None = None) -> Sequence[ApiKey]:
+        """At most `limit` keys of a project, or of all, the newest first, from the one behind the key `after`.
+
+        Raises:
+            NotFound: there is no key `after`.
+        """
+        return self._repository.of(project).page(ApiKey, after=after, limit=limit)
+
+    def revoke(self, name: str, project: str | None = None) -> ApiKey:
+        """End a key at once, by its id or by how it begins; one of a project, if that is named.
 
         Raises:
             NotFound: there is no such key.
             InvalidInput: several keys begin so.
             Conflict: it was revoked before.
         """
-        return self._repository.move(ApiKey, self._named(name).id, "revoked")
+        return self._repository.move(ApiKey, self._named(name, self._repository.of(project)).id, "revoked")
 
     def authenticate(self, key: str) -> Principal:
         """Whom a key belongs to.
@@ -92,17 +100,17 @@ class Keys:
             project_id=found.project_id,
             role=found.role,
             key_id=found.id,
-            permissions=found.permissions,
+            permissions=permissions_of_key(found),
             tokens_per_day=found.tokens_per_day,
         )
 
-    def _named(self, name: str) -> ApiKey:
-        if found := self._repository.find(ApiKey, prefix=name):
+    def _named(self, name: str, repository: Repository) -> ApiKey:
+        if found := repository.find(ApiKey, prefix=name):
             if len(found) > 1:
                 raise InvalidInput(f"{len(found)} keys begin with {name!r}", hint="Name the key by its id.")
             return found[0]
         try:
-            return self._repository.get(ApiKey, name)
+            return repository.get(ApiKey, name)
         except NotFound:
             # That error names what was asked for, which may have been a key.
             hint = "`fettle keys list` shows ids and beginnings; a key itself is never needed here."

@@ -27,6 +27,7 @@ Permission = Literal[
     "clusters:write",
     "metrics:read",
     "keys:write",
+    "projects:write",
     "audit:read",
 ]
 Role = Literal["viewer", "user", "operator", "admin"]
@@ -36,6 +37,9 @@ Action = Literal["created", "changed", "deleted"]
 _SEES: frozenset[Permission] = frozenset({"models:read", "files:read", "jobs:read", "batches:read", "clusters:read"})
 _USES: frozenset[Permission] = _SEES | {"models:use", "files:write", "batches:write"}
 _RUNS: frozenset[Permission] = _USES | {"jobs:write", "models:write", "clusters:write", "metrics:read"}
+
+FOR_ALL: frozenset[Permission] = frozenset({"metrics:read", "projects:write"})
+"""What concerns all projects: nothing for those who have a key of another than the default one."""
 
 SPENDS: frozenset[Permission] = frozenset({"models:use", "batches:write"})
 """What uses tokens up: refused to a key that has none left for today."""
@@ -69,20 +73,31 @@ class KeySpec(Record):
     tokens_per_day: int | None = Field(default=None, ge=1, le=10**15, description="prompts and answers, by UTC days")
 
 
-class ApiKey(KeySpec):
-    """A key as it is recorded; the key itself is stored nowhere."""
+class KeyTold(KeySpec):
+    """What is told of a key."""
 
     id: str
     state: KeyState = "active"
     prefix: str = Field(description="how the key begins; enough to know it, and no secret")
-    digest: str = Field(repr=False, description="SHA-256 of the key, in hex")
     created_at: datetime
     last_used_at: datetime | None = None
 
+
+class ApiKey(KeyTold):
+    """A key as it is recorded; the key itself is stored nowhere."""
+
+    digest: str = Field(repr=False, description="SHA-256 of the key, in hex")
+
     @property
-    def permissions(self) -> frozenset[Permission]:
-        """What it may: its role's permissions, or those of its scopes."""
-        return ROLES[self.role] & frozenset(self.scopes) if self.scopes else ROLES[self.role]
+    def told(self) -> KeyTold:
+        """The key without its hash."""
+        return KeyTold.model_validate(self.model_dump(exclude={"digest"}))
+
+
+def permissions_of_key(key: KeySpec) -> frozenset[Permission]:
+    """What a key may: its role's permissions, or those of its scopes; in another project nothing that is of all."""
+    given = ROLES[key.role] & frozenset(key.scopes) if key.scopes else ROLES[key.role]
+    return given if key.project_id == DEFAULT_PROJECT else given - FOR_ALL
 
 
 class Principal(Record):

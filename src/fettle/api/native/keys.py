@@ -1,0 +1,102 @@
+"""/api/v1/keys, /projects and /audit: who may call, for whom, and who has changed what."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+
+from fettle.api.backend import Installation
+from fettle.api.native.conventions import After, Limit, Page, asked, page
+from fettle.api.openai.shapes import schema
+from fettle.api.permissions import needs, principal_of
+from fettle.errors import Forbidden
+from fettle.types.access import DEFAULT_PROJECT, AuditEvent, KeySpec, KeyTold, Principal, Project, permissions_of_key
+from fettle.types.record import Record
+
+router = APIRouter(tags=["Access"])
+_KEYS, _PROJECTS, _AUDIT = [needs("keys:write")], [needs("projects:write")], [needs("audit:read")]
+
+
+class NewKey(Record):
+    """A key that was just made."""
+
+    api_key: str = Field(description="told this once, and stored nowhere")
+    key: KeyTold
+
+
+class ProjectOrder(Record):
+    """What a project is to be."""
+
+    name: str
+    description: str = Field(default="", max_length=512)
+
+
+# No Idempotency-Key: its answer would have to be stored, and the key with it.
+@router.post("/keys", status_code=201, openapi_extra=schema(KeySpec), dependencies=_KEYS)
+async def create_key(request: Request) -> NewKey:
+    """Make a key; it may nothing that the caller may not."""
+    spec, principal = await asked(KeySpec, request), principal_of(request)
+    spec = spec.model_copy(update={"project_id": _project(principal, spec)})
+    if more := permissions_of_key(spec) - principal.permissions:
+        hint = "Give it another role, or name scopes that you have."
+        raise Forbidden(f"your own key has no permission {', '.join(sorted(more))}", hint=hint)
+    made, key = await asyncio.to_thread(_platform(request).keys.create, spec)
+    return NewKey(api_key=key, key=made.told)
+
+
+@router.get("/keys", dependencies=_KEYS)
+def list_keys(request: Request, after: After = None, limit: Limit = 20) -> Page[KeyTold]:
+    """The project's keys, the newest first; of all projects for administrators of the default one."""
+    found = _platform(request).keys.page(after=after, limit=limit + 1, project=_own(request))
+    return page([key.told for key in found], limit, lambda one: one.id)
+
+
+@router.post("/keys/{key}/revoke", dependencies=_KEYS)
+def revoke_key(key: str, request: Request) -> KeyTold:
+    """End a key at once, by its id or by how it begins."""
+    return _platform(request).keys.revoke(key, _own(request)).told
+
+
+@router.post("/projects", status_code=201, openapi_extra=schema(ProjectOrder), dependencies=_PROJECTS)
+async def create_project(request: Request) -> Project:
+    """Make a project, whose keys see nothing of the others'."""
+    order = await asked(ProjectOrder, request)
+    return await asyncio.to_thread(_platform(request).projects.create, order.name, order.description)
+
+
+@router.get("/projects", dependencies=_PROJECTS)
+def list_projects(request: Request) -> Page[Project]:
+    """All projects, the oldest first, on one page."""
+    return Page(data=_platform(request).projects.list(), next=None)
+
+
+@router.get("/audit", dependencies=_AUDIT)
+def list_changes(
+    request: Request,
+    after: Annotated[int, Query(ge=0, description="number of the last change of the page before")] = 0,
+    limit: Limit = 20,
+) -> Page[AuditEvent]:
+    """Who has changed what in the project, the oldest change first; in all for administrators of the default one."""
+    found = _platform(request).audit.page(after=after, limit=limit + 1, project_id=_own(request))
+    return page(found, limit, lambda one: str(one.id))
+
+
+def _project(principal: Principal, spec: KeySpec) -> str:
+    """The project of a new key; the caller's own where he names none."""
+    if principal.project_id == DEFAULT_PROJECT or "project_id" not in spec.model_fields_set:
+        return spec.project_id if principal.project_id == DEFAULT_PROJECT else principal.project_id
+    if spec.project_id != principal.project_id:
+        raise Forbidden("your key makes keys of its own project only", hint="Leave 'project_id' out.")
+    return spec.project_id
+
+
+def _own(request: Request) -> str | None:
+    """The project that a caller administers; None: all of them."""
+    project = principal_of(request).project_id
+    return None if project == DEFAULT_PROJECT else project
+
+
+def _platform(request: Request) -> Installation:
+    platform: Installation = request.app.state.platform
+    return platform

@@ -1,0 +1,122 @@
+"""Keys, projects and the audit log over HTTP: nobody gives what he does not have, or sees what is not his."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import httpx2 as httpx
+import pytest
+
+from fettle.types.access import KeySpec
+
+OWN = "fettle-test"
+
+
+def run(test):
+    return asyncio.run(test())
+
+
+@asynccontextmanager
+async def calling(serving, platform, *keys):
+    async with serving(platform) as server:
+        clients = [
+            httpx.AsyncClient(base_url=f"{server.url}/api/v1", headers={"authorization": f"Bearer {key}"})
+            for key in keys
+        ]
+        try:
+            yield clients
+        finally:
+            for client in clients:
+                await client.aclose()
+
+
+def admin_of(platform, project):
+    platform.projects.create(project)
+    return platform.keys.create(KeySpec(project_id=project, role="admin"))[1]
+
+
+def test_a_key_is_made_used_listed_and_revoked(serving, platform):
+    async def test():
+        async with calling(serving, platform, OWN) as (owner,):
+            made = await owner.post("/keys", json={"name": "bob", "role": "viewer"})
+            secret, key = made.json()["api_key"], made.json()["key"]
+            listed = await owner.get("/keys")
+            bob = {"authorization": f"Bearer {secret}"}
+            before = await owner.get("/custom-models", headers=bob)
+            revoked = await owner.post(f"/keys/{key['prefix']}/revoke")
+            after = await owner.get("/custom-models", headers=bob)
+            again = await owner.post(f"/keys/{key['id']}/revoke")
+        assert (made.status_code, before.status_code, after.status_code) == (201, 200, 401)
+        assert [one["id"] for one in listed.json()["data"]] == [key["id"]]
+        assert (revoked.json()["state"], again.status_code) == ("revoked", 409)
+        for text in (listed.text, revoked.text, made.text):
+            assert "digest" not in text
+        assert secret not in listed.text
+
+    run(test)
+
+
+def test_all_faults_of_a_key_are_told_at_once(serving, platform):
+    async def test():
+        async with calling(serving, platform, OWN) as (owner,):
+            bad = {"role": "king", "tokens_per_day": 0, "secret": "x"}
+            answer = await owner.post("/keys", json=bad)
+            missing = await owner.post("/keys", json={"project_id": "defualt"})
+        assert answer.status_code == 400
+        assert all(word in answer.json()["error"]["message"] for word in ("king", "tokens_per_day", "secret"))
+        assert (missing.status_code, "'default'" in missing.text) == (404, True)
+
+    run(test)
+
+
+def test_an_administrator_of_a_project_administers_that_one_only(serving, platform):
+    async def test():
+        keys = [admin_of(platform, name) for name in ("a", "b")]
+        async with calling(serving, platform, OWN, *keys) as (owner, a, b):
+            made = (await a.post("/keys", json={"name": "bob"})).json()["key"]
+            assert made["project_id"] == "a"
+            for project in ("b", "default"):
+                assert (await a.post("/keys", json={"project_id": project})).status_code == 403
+            assert (await b.post(f"/keys/{made['id']}/revoke")).status_code == 404
+            assert (await b.post(f"/keys/{made['prefix']}/revoke")).status_code == 404
+            assert made["id"] not in (await b.get("/keys")).text
+            assert made["id"] in (await owner.get("/keys")).text
+            for call in (a.get("/projects"), a.post("/projects", json={"name": "c"})):
+                assert (await call).status_code == 403
+            assert {one["project_id"] for one in (await b.get("/audit")).json()["data"]} == {"b"}
+            assert {one["project_id"] for one in (await owner.get("/audit")).json()["data"]} == {"default", "a", "b"}
+            # What the server counts names the models of all projects.
+            assert (await a.get(str(a.base_url).replace("/api/v1/", "/metrics"))).status_code == 403
+
+    run(test)
+
+
+@pytest.mark.parametrize("asked", [{"role": "admin"}, {"role": "admin", "scopes": ["keys:write", "jobs:write"]}])
+def test_nobody_gives_what_he_does_not_have(serving, platform, asked):
+    async def test():
+        _, narrow = platform.keys.create(KeySpec(role="admin", scopes=("keys:write", "models:use")))
+        async with calling(serving, platform, narrow) as (client,):
+            refused = await client.post("/keys", json=asked)
+            given = await client.post("/keys", json={"role": "user", "scopes": ["models:use"]})
+        assert (refused.status_code, given.status_code) == (403, 201)
+        assert "jobs:write" in refused.json()["error"]["message"]
+
+    run(test)
+
+
+def test_projects_are_made_and_listed_and_changes_come_in_pages(serving, platform):
+    async def test():
+        async with calling(serving, platform, OWN) as (owner,):
+            for name in ("a", "b"):
+                assert (await owner.post("/projects", json={"name": name})).status_code == 201
+            assert (await owner.post("/projects", json={"name": "a"})).status_code == 409
+            assert (await owner.post("/projects", json={"name": "../x"})).status_code == 400
+            listed = (await owner.get("/projects")).json()["data"]
+            told, after = [], 0
+            while after is not None:
+                page = (await owner.get("/audit", params={"limit": 1, "after": after})).json()
+                told, after = told + page["data"], page["next"]
+        assert [one["id"] for one in listed] == ["default", "a", "b"]
+        assert [one["subject"] for one in told if one["kind"] == "project"] == ["a", "b"]
+        assert {one["who"] for one in told if one["kind"] == "project"} == {"installation"}
+
+    run(test)
