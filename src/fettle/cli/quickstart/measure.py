@@ -1,6 +1,7 @@
 """What the quickstart measures over HTTP: the same questions to all models at once, and what mixing models costs."""
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from statistics import mean
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from fettle.types.record import Record
 
 BATCH = 24
 TOKENS = 32
-ROUNDS = 3
+ROUNDS = 6
 MIXED = ""
 
 
@@ -50,10 +51,22 @@ def measure_speeds(server: Address, models: Sequence[str], prompts: Sequence[str
 
     The server has answered before, so nothing has to warm up. The fastest: what else the machine does only slows down.
     """
-    batches = {model: [Question(model, prompt) for prompt in prompts[:BATCH]] for model in models}
-    mixed = [Question(models[place % len(models)], prompt) for place, prompt in enumerate(prompts[:BATCH])]
-    rounds = [{name: _timed(server, batch) for name, batch in {**batches, MIXED: mixed}.items()} for _ in range(ROUNDS)]
+    asked = {model: [model] for model in models} | {MIXED: models}
+    batches = {name: _batch(named, prompts[:BATCH]) for name, named in asked.items()}
+    numbers = count()
+    rounds = [
+        {name: _timed(server, _renewed(batch, next(numbers))) for name, batch in batches.items()} for _ in range(ROUNDS)
+    ]
     return summed_up({name: [one[name] for one in rounds] for name in rounds[0]})
+
+
+def _batch(models: Sequence[str], prompts: Sequence[str]) -> list[Question]:
+    return [Question(models[place % len(models)], prompt) for place, prompt in enumerate(prompts)]
+
+
+def _renewed(questions: Sequence[Question], number: int) -> list[Question]:
+    """The questions with another beginning: of those that it has answered the server knows the prompts."""
+    return [Question(model, f"{number:02}{place:02} {prompt}") for place, (model, prompt) in enumerate(questions)]
 
 
 def summed_up(seconds_per_token: Mapping[str, Sequence[float]]) -> Speeds:

@@ -21,7 +21,7 @@ from fettle.types.resources import CustomModel
 from fettle.types.tuning import Hyperparameters, TuningSpec
 
 # Passes over the rows that fit into a few minutes on two cores.
-EPOCHS = {"lora": 2, "tfew": 4}
+EPOCHS = {"lora": 2, "tfew": 3}
 MAX_TOKENS = 96
 EXAMPLES_SHOWN = 3
 NUM_STEPS = 6
