@@ -21,6 +21,7 @@ from fettle.services.uploads import Uploads
 from fettle.store.audit import AuditLog
 from fettle.types.access import DEFAULT_PROJECT
 from fettle.types.encoding import Encoded, EncodeRequest
+from fettle.types.endpoints import Endpoint
 from fettle.types.generation import GenerateChunk, GenerateRequest
 from fettle.types.resources import BaseModelEntry, CustomModel, TuningJob
 from fettle.types.tokens import DetokenizeRequest, Tokenized, TokenizeRequest
@@ -52,6 +53,13 @@ class CustomModels(Protocol):
 
     def made_by(self, job: TuningJob) -> CustomModel | None:
         """The version that a job has made, also if it was deleted since; None when it has made none."""
+
+
+class Endpoints(Protocol):
+    """The names under which hosting clusters serve models."""
+
+    def list(self) -> Sequence[Endpoint]:
+        """All endpoints."""
 
 
 class Engines(Protocol):
@@ -106,6 +114,10 @@ class Platform(Protocol):
     @property
     def custom_models(self) -> CustomModels:
         """The tuned models."""
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """The models' other names."""
 
     @property
     def engines(self) -> Engines:

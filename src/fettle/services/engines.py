@@ -141,6 +141,12 @@ class Engines:
         found = await asyncio.gather(*(one.client.stats() for one in ready.values()), return_exceptions=True)
         return {name: stats for name, stats in zip(ready, found, strict=True) if isinstance(stats, dict)}
 
+    async def release(self, cluster_id: str) -> None:
+        """End a hosting cluster's engines, after what they answer now; they start again when they are asked."""
+        names = [name for name in self._engines if name.endswith(f"@{cluster_id}")]
+        engines = [self._engines.pop(name) for name in names]
+        await asyncio.gather(*(engine.stop(DRAIN_SECONDS) for engine in engines))
+
     async def stop(self, grace_seconds: float = DRAIN_SECONDS) -> None:
         """Let what runs end, for a while, and end the engines."""
         for watcher in self._watchers:
@@ -200,6 +206,8 @@ class Engines:
             log.error("an engine could not load", extra={"engine": found.engine, "error": str(error)})
             return
         await engine.client.ended()
+        if self._engines.get(found.engine) is not engine:
+            return
         self._restarts[found.engine] += 1
         if self._restarts[found.engine] > MAX_RESTARTS:
             log.error("an engine died too often", extra={"engine": found.engine})

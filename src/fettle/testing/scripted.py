@@ -211,6 +211,7 @@ class ScriptedPlatform:
         self.base_models = Listed({name: base_model(name) for name in ("base", "org/base")})
         self.custom_models = Listed({model.full_name: model for model in customs})
         names = ("base", "org/base", "tickets", *(model.full_name for model in customs))
+        self.endpoints = Listed({})
         self.engines = ScriptedEngines(dict.fromkeys(names, script))
         self.supervisor, self.batches, self.keys = IdleSupervisor(), IdleBatches(), NoKeys()
 

@@ -97,13 +97,19 @@ def test_lists_come_in_pages_and_lose_nothing(ask):
     ask(test)
 
 
-def test_an_endpoint_answers_over_openais_routes_until_it_is_inactive(ask):
+def test_an_endpoint_answers_over_openais_routes_until_it_is_inactive(ask, platform, until):
     async def test(client):
         endpoint = await made(client, "/endpoints", {"name": "answers", "model": "small"})
         asked = {"model": "answers", "prompt": "adapter?"}
-        told = await made(client, "/v1/completions".replace("/v1", "../../v1"), asked, 200)
+        told = await made(client, "../../v1/completions", asked, 200)
         assert told["choices"][0]["text"] == "none"
+        names = [one["id"] for one in (await client.get("../../v1/models")).json()["data"]]
+        assert "answers" in names
+        engine = f"small@{endpoint['cluster_id']}"
+        assert platform.engines.states()[engine] == "ready"
         assert (await made(client, "/endpoints/answers/deactivate", None, 200))["state"] == "inactive"
+        await until(lambda: engine not in platform.engines.states())
+        assert "answers" not in (await client.get("../../v1/models")).text
         await fails(client.post("../../v1/completions", json=asked), 409, "'answers' is inactive", "activate answers")
         await fails(client.post("/endpoints/answers/deactivate"), 409, "inactive")
         await made(client, "/endpoints/answers/activate", None, 200)
@@ -242,7 +248,8 @@ def test_every_route_documents_its_statuses_its_answer_and_its_body(platform: Pl
         (good,) = (status for status in told if status.startswith("2"))
         assert "$ref" in json.dumps(told[good]["content"]["application/json"]["schema"]), path
         assert operation["description"], path
-        if method == "post":
+        # What is kept for repetitions would hold a new key itself, which is stored nowhere.
+        if method == "post" and not path.startswith(("/api/v1/keys", "/api/v1/projects")):
             names = [parameter["name"] for parameter in operation.get("parameters", [])]
             assert "Idempotency-Key" in names, path
 

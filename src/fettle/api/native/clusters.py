@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, BackgroundTasks, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -82,11 +82,16 @@ async def resize(cluster: str, request: Request, key: RepeatKey = None) -> Respo
 
 @router.delete("/clusters/{cluster}", dependencies=_WRITES)
 def delete(
-    cluster: str, request: Request, cascade: Annotated[bool, Query(description="delete what is on it, too")] = False
+    cluster: str,
+    request: Request,
+    background: BackgroundTasks,
+    cascade: Annotated[bool, Query(description="delete what is on it, too")] = False,
 ) -> ClusterReport:
-    """Give a cluster's units back; its record stays."""
-    clusters = workspace_of(request).clusters
-    return clusters.report(clusters.delete(cluster, cascade=cascade))
+    """Give a cluster's units back; its record stays, and its engine ends."""
+    workspace = workspace_of(request)
+    deleted = workspace.clusters.delete(cluster, cascade=cascade)
+    background.add_task(workspace.engines.release, deleted.id)
+    return workspace.clusters.report(deleted)
 
 
 def _id(cluster: Cluster) -> str:

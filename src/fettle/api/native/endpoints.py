@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, BackgroundTasks, Request
 from starlette.responses import Response
 
 from fettle.api.native.conventions import After, Limit, Page, RepeatKey, asked, once, page, workspace_of
@@ -44,16 +44,28 @@ async def activate(endpoint: str, request: Request, key: RepeatKey = None) -> Re
 
 
 @router.post("/{endpoint}/deactivate", response_model=Endpoint, dependencies=_WRITES)
-async def deactivate(endpoint: str, request: Request, key: RepeatKey = None) -> Response:
-    """Have an endpoint refuse requests; the others on its cluster go on."""
+async def deactivate(endpoint: str, request: Request, background: BackgroundTasks, key: RepeatKey = None) -> Response:
+    """Have an endpoint refuse requests; the others on its cluster go on. The engine ends with the last one."""
     endpoints = workspace_of(request).endpoints
+    background.add_task(_release, request, endpoint)
     return await once(request, key, None, lambda: asyncio.to_thread(endpoints.deactivate, endpoint))
 
 
 @router.delete("/{endpoint}", dependencies=_WRITES)
-def delete(endpoint: str, request: Request) -> Endpoint:
-    """Give up an endpoint; its name and its room on the cluster are free again."""
-    return workspace_of(request).endpoints.delete(endpoint)
+def delete(endpoint: str, request: Request, background: BackgroundTasks) -> Endpoint:
+    """Give up an endpoint; its name and its room on the cluster are free again. The engine ends with the last one."""
+    deleted = workspace_of(request).endpoints.delete(endpoint)
+    background.add_task(_release, request, deleted.id)
+    return deleted
+
+
+async def _release(request: Request, name: str) -> None:
+    """End the engine of an endpoint's cluster if no endpoint on it is active."""
+    workspace = workspace_of(request)
+    cluster = (await asyncio.to_thread(workspace.endpoints.get, name)).cluster_id
+    found = await asyncio.to_thread(workspace.endpoints.list)
+    if not any(one.cluster_id == cluster and one.state == "active" for one in found):
+        await workspace.engines.release(cluster)
 
 
 async def _served(request: Request, work: Callable[[], Endpoint]) -> Endpoint:

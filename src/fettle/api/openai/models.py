@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from fettle.api.backend import Platform, backend_of
 from fettle.api.permissions import needs
 from fettle.errors import InvalidInput, unknown
+from fettle.types.endpoints import Endpoint
 from fettle.types.resources import BaseModelEntry, CustomModel
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
@@ -39,16 +40,24 @@ def delete(name: str, request: Request) -> dict[str, Any]:
 
 
 def models_by_name(platform: Platform) -> dict[str, dict[str, Any]]:
-    """Every name that a request can use: base models, custom models, each of their versions, and their aliases."""
+    """Every name that a request can use: models, each version of the custom ones, aliases and active endpoints."""
     customs = sorted((m for m in platform.custom_models.list() if m.state == "active"), key=lambda m: m.version)
     newest = {model.name: _custom(model.name, model) for model in customs}
     versions = {model.full_name: _custom(model.full_name, model) for model in customs}
     aliases = {model.alias: _custom(model.alias, model) for model in customs if model.alias}
-    return {base.name: _base(base) for base in platform.base_models.list()} | newest | versions | aliases
+    bases = {base.name: _base(base) for base in platform.base_models.list()}
+    endpoints = {one.name: _endpoint(one) for one in platform.endpoints.list() if one.state == "active"}
+    return bases | newest | versions | aliases | endpoints
 
 
 def _base(base: BaseModelEntry) -> dict[str, Any]:
     return {"id": base.name, "object": "model", "created": 0, "owned_by": "fettle", "max_model_len": base.context}
+
+
+def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    created = int(endpoint.created_at.timestamp())
+    about = {"id": endpoint.name, "object": "model", "created": created, "owned_by": "local"}
+    return about | {"root": endpoint.model, "parent": endpoint.base}
 
 
 def _custom(name: str, model: CustomModel) -> dict[str, Any]:
