@@ -109,14 +109,36 @@ def test_projects_are_made_and_listed_and_changes_come_in_pages(serving, platfor
             for name in ("a", "b"):
                 assert (await owner.post("/projects", json={"name": name})).status_code == 201
             assert (await owner.post("/projects", json={"name": "a"})).status_code == 409
+            repeated = {"headers": {"idempotency-key": "once"}, "json": {"name": "c"}}
+            assert [(await owner.post("/projects", **repeated)).status_code for _ in range(2)] == [201, 201]
             assert (await owner.post("/projects", json={"name": "../x"})).status_code == 400
             listed = (await owner.get("/projects")).json()["data"]
             told, after = [], 0
             while after is not None:
                 page = (await owner.get("/audit", params={"limit": 1, "after": after})).json()
                 told, after = told + page["data"], page["next"]
-        assert [one["id"] for one in listed] == ["default", "a", "b"]
-        assert [one["subject"] for one in told if one["kind"] == "project"] == ["a", "b"]
+        assert [one["id"] for one in listed] == ["default", "a", "b", "c"]
+        assert [one["subject"] for one in told if one["kind"] == "project"] == ["a", "b", "c"]
         assert {one["who"] for one in told if one["kind"] == "project"} == {"installation"}
+
+    run(test)
+
+
+def test_clusters_and_kept_answers_are_a_projects_own(serving, platform):
+    async def test():
+        keys = [admin_of(platform, name) for name in ("a", "b")]
+        async with calling(serving, platform, OWN, *keys) as (owner, a, b):
+            clusters = [one["id"] for one in (await owner.get("/clusters")).json()["data"]]
+            assert clusters
+            for other in (a, b):
+                assert (await other.get("/clusters")).json()["data"] == []
+                for cluster in clusters:
+                    assert (await other.get(f"/clusters/{cluster}")).status_code == 404
+                    assert (await other.delete(f"/clusters/{cluster}")).status_code == 404
+            key = platform.keys.create(KeySpec(project_id="a"))[0].id
+            repeated = {"headers": {"idempotency-key": "once"}}
+            answers = [await one.post(f"/keys/{key}/revoke", **repeated) for one in (a, a, b)]
+        # The second one repeats what the first was told; another project's key of the same name tells nothing of it.
+        assert [one.status_code for one in answers] == [200, 200, 404]
 
     run(test)

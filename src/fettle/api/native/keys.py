@@ -1,13 +1,15 @@
 """/api/v1/keys, /projects and /audit: who may call, for whom, and who has changed what."""
 
 import asyncio
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
+from starlette.responses import Response
 
 from fettle.api.backend import Installation
-from fettle.api.native.conventions import After, Limit, Page, asked, page
+from fettle.api.native.conventions import After, Limit, Page, RepeatKey, asked, once, page
 from fettle.api.openai.shapes import schema
 from fettle.api.permissions import needs, principal_of
 from fettle.errors import Forbidden
@@ -52,17 +54,21 @@ def list_keys(request: Request, after: After = None, limit: Limit = 20) -> Page[
     return page([key.told for key in found], limit, lambda one: one.id)
 
 
-@router.post("/keys/{key}/revoke", dependencies=_KEYS)
-def revoke_key(key: str, request: Request) -> KeyTold:
+@router.post("/keys/{key}/revoke", response_model=KeyTold, dependencies=_KEYS)
+async def revoke_key(key: str, request: Request, repeat: RepeatKey = None) -> Response:
     """End a key at once, by its id or by how it begins."""
-    return _platform(request).keys.revoke(key, _own(request)).told
+    keys, own = _platform(request).keys, _own(request)
+    return await once(request, repeat, None, lambda: asyncio.to_thread(lambda: keys.revoke(key, own).told))
 
 
-@router.post("/projects", status_code=201, openapi_extra=schema(ProjectOrder), dependencies=_PROJECTS)
-async def create_project(request: Request) -> Project:
+@router.post(
+    "/projects", status_code=201, response_model=Project, openapi_extra=schema(ProjectOrder), dependencies=_PROJECTS
+)
+async def create_project(request: Request, repeat: RepeatKey = None) -> Response:
     """Make a project, whose keys see nothing of the others'."""
-    order = await asked(ProjectOrder, request)
-    return await asyncio.to_thread(_platform(request).projects.create, order.name, order.description)
+    order, projects = await asked(ProjectOrder, request), _platform(request).projects
+    work = partial(asyncio.to_thread, projects.create, order.name, order.description)
+    return await once(request, repeat, order, work, 201)
 
 
 @router.get("/projects", dependencies=_PROJECTS)
