@@ -1,17 +1,19 @@
 """API keys: made once, shown once, kept as a hash; each belongs to a project, with a role and limits."""
 
 import hashlib
+import logging
 import secrets
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from fettle.errors import InvalidInput, NotFound, Unauthorized
+from fettle.errors import InvalidInput, NotFound, StorageFailed, Unauthorized
 from fettle.services.projects import Projects
 from fettle.services.quotas import Quotas
 from fettle.store.repository import Repository
 from fettle.types.access import ROLES, ApiKey, KeySpec, Principal, permissions_of_key
 from fettle.types.ids import new_id, now
 
+log = logging.getLogger(__name__)
 _PREFIX_BYTES = 4
 #: As long as `fettle-` and the public part: what is recorded to find a key again.
 _PREFIX_LENGTH = len("fettle-") + 2 * _PREFIX_BYTES
@@ -119,7 +121,11 @@ class Keys:
     def _touch(self, key: ApiKey) -> None:
         moment = now()
         if key.last_used_at is None or moment - key.last_used_at >= _TOUCH:
-            self._repository.touch(ApiKey, key.id, last_used_at=moment)
+            try:
+                self._repository.touch(ApiKey, key.id, last_used_at=moment)
+            except StorageFailed as error:
+                # Nobody is refused for a full disk who only reads.
+                log.warning("a key's last use could not be written down", extra={"key": key.id, "error": str(error)})
 
 
 def wrong_key() -> Unauthorized:

@@ -48,7 +48,9 @@ class Platform(Workspace):
 
     def of(self, project: str) -> Workspace:
         """The services of a project."""
-        return self._workspaces.setdefault(project, Workspace(self._shared, project))
+        if project not in self._workspaces:
+            self._workspaces[project] = Workspace(self._shared, project)
+        return self._workspaces[project]
 
     @property
     def everywhere(self) -> Workspace:

@@ -14,7 +14,8 @@ from fettle.api import classify
 from fettle.api.app import create_app
 from fettle.api.auth import KeyCheck
 from fettle.api.permissions import permissions_of
-from fettle.errors import InvalidInput, NotFound, Unauthorized
+from fettle.errors import InvalidInput, NotFound, StorageFailed, Unauthorized
+from fettle.store.repository import Repository
 from fettle.store.usage import KeyUsage
 from fettle.testing.scripted import ScriptedPlatform
 from fettle.types.access import DEFAULT_PROJECT, ROLES, KeySpec
@@ -23,6 +24,13 @@ from fettle.types.ids import now
 #: Whether the server lives and is ready is told to all.
 OPEN = {"/healthz", "/readyz"}
 CONTENT = b'{"prompt": "a", "completion": "b"}\n'
+
+
+class FullDisk(Repository):
+    """Records that can be read only."""
+
+    def write(self):
+        raise StorageFailed("the disk is full")
 
 
 def run(test):
@@ -150,6 +158,13 @@ def test_its_last_use_is_written_down(platform):
     platform.keys.authenticate(secret)
     (found,) = platform.keys.list()
     assert now() - found.last_used_at < timedelta(minutes=1)
+
+
+def test_a_full_disk_refuses_nobody_who_only_reads(platform, caplog):
+    key, secret = made(platform)
+    platform.keys._repository = FullDisk(platform._database)
+    assert platform.keys.authenticate(secret).key_id == key.id
+    assert "could not be written down" in caplog.text
 
 
 def test_what_is_no_key_of_ours_is_refused(platform):
