@@ -11,7 +11,8 @@ from fastapi import APIRouter, FastAPI
 from fettle.adapters.classifiers import CLASSIFIERS
 from fettle.adapters.kinds import KINDS as ADAPTER_KINDS
 from fettle.adapters.methods import METHODS, Method
-from fettle.api import health, openai
+from fettle.api import health
+from fettle.api.app import KEYED
 from fettle.cli.main import COMMANDS, load_command
 from fettle.errors import FettleError, all_errors
 from fettle.evaluation.metrics import METRICS
@@ -84,7 +85,8 @@ def sampling() -> str:
 
 def routes() -> str:
     """Every route, and whether it needs the key."""
-    rows = [*_routes(openai.router, "yes"), *_routes(health.router, "yes"), *_routes(health.open_router, "no")]
+    keyed = [row for router in KEYED for row in _routes(router, "yes")]
+    rows = [*keyed, *_routes(health.open_router, "no")]
     return "The document for programs is at `/openapi.json`.\n\n| route | key | what |\n|---|---|---|\n" + "".join(rows)
 
 

@@ -16,6 +16,8 @@ from fettle.api.middleware import Envelope
 from fettle.api.openai.batch_lines import BatchLines
 from fettle.services.batch_runner import BatchRunner
 
+#: Routes that need a key.
+KEYED = (health.router, openai.router, native.router, classify.router, rerank.router, tokenize.router)
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_UPLOAD_BYTES = 512 * 1024 * 1024
 MAX_RUNNING = 1024
@@ -50,7 +52,7 @@ def create_app(
     app.add_middleware(Envelope, meters=meters)
     add_error_handlers(app)
     app.include_router(health.open_router)
-    for router in (health.router, openai.router, native.router, classify.router, rerank.router, tokenize.router):
+    for router in KEYED:
         app.include_router(router, dependencies=[Depends(Authentication(key, platform.keys))])
     return app
 
