@@ -13,7 +13,7 @@ from fettle.models.virtual_tokens import BehindVirtualTokens, VirtualTokens
 
 #: Batches are filled up to a multiple of this: matrix products are prepared once per shape, which costs more than
 #: the spare tokens do.
-ROUND = 128
+ROUND = 64
 
 
 def hidden(decoder: Decoder, batch: Batch, virtual: VirtualTokens | None = None) -> Tensor:
