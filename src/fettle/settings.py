@@ -22,7 +22,7 @@ class Settings(BaseModel):
     threads: int = Field(default=2, ge=1, le=1024, description="CPU threads per worker process")
     max_tuning_jobs: int = Field(default=1, ge=1, le=64, description="tuning jobs that a server runs at once")
     num_processes: int = Field(
-        default=1, ge=1, le=64, description="processes that share a tuning job's rows and CPU threads"
+        default=0, ge=0, le=64, description="processes that share a tuning job's rows and CPU threads; 0 chooses"
     )
     strategy: Literal["ddp", "fsdp"] = Field(
         default="ddp",

@@ -21,7 +21,7 @@ from fettle.services.files import Files
 from fettle.services.reporting import Reporter, check_sinks
 from fettle.services.training_metrics import training_csv
 from fettle.services.tuning_checks import check_tuning
-from fettle.services.tuning_places import check_is_free, cluster_for, threads_of
+from fettle.services.tuning_places import check_is_free, cluster_for, processes_of, threads_of
 from fettle.settings import Settings
 from fettle.store.artifacts import ArtifactStore
 from fettle.store.events import Event, EventLog
@@ -320,17 +320,18 @@ class TuningJobs:
         return Reporter(settings.metric_sinks, job, settings.home, lambda event: self._tell(job, event, on_event))
 
     def _plan(self, job: TuningJob) -> TuningPlan:
-        folder = self.folder(job.id)
+        folder, base = self.folder(job.id), self._base_models.get(job.spec.base)
+        threads = threads_of(self._repository, job, self._settings.threads)
         return TuningPlan(
             spec=job.spec,
-            base_path=self._base_models.get(job.spec.base).path,
+            base_path=base.path,
             train_path=job.train_path,
             validation_path=job.validation_path,
             work_path=str(folder / "work"),
             output_path=str(folder / "output"),
             cache_path=str(self._settings.home / "cache" / "trunk"),
-            threads=threads_of(self._repository, job, self._settings.threads),
-            num_processes=self._settings.num_processes,
+            threads=threads,
+            num_processes=self._settings.num_processes or processes_of(job, base, threads),
             strategy=self._settings.strategy,
         )
 

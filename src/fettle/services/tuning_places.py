@@ -1,11 +1,21 @@
 """Where tuning jobs run: a fine-tuning cluster takes them one after another, with the cores of its units."""
 
+from pathlib import Path
+
+from fettle.adapters.methods import METHODS
 from fettle.errors import Conflict
 from fettle.services.clusters import find_cluster, fits, no_fit
 from fettle.services.inventory import shapes
 from fettle.store.repository import Records, Repository
 from fettle.types.clusters import Cluster
 from fettle.types.resources import BaseModelEntry, TuningJob
+
+#: Every process holds a base model of its own, which is read anew.
+MAX_COPIED_BYTES = 64 * 2**20
+#: Of rows in all passes: with less, a job is over before the processes have started.
+WORTHWHILE_BYTES = 2**20
+#: A process with fewer rows of each step waits more than it computes.
+MIN_ROWS = 4
 
 
 def cluster_for(records: Records, name: str, base: BaseModelEntry) -> Cluster:
@@ -46,3 +56,18 @@ def threads_of(repository: Repository, job: TuningJob, default: int) -> int:
         return default
     cluster = repository.get(Cluster, job.cluster_id)
     return max(1, int(shapes()[cluster.shape].unit.cores * cluster.units))
+
+
+def processes_of(job: TuningJob, base: BaseModelEntry, threads: int) -> int:
+    """How many processes share a job where nobody has said: one for each thread, if that is faster than threads.
+
+    It is for adapters on small models (benchmarks/LOG.md): threads must meet after each of a step's many small
+    products, processes once in a step.
+    """
+    method, settings = METHODS.get(job.spec.method), job.spec.hyperparameters
+    is_adapter = method is not None and method.kind is not None
+    is_long = Path(job.train_path).stat().st_size * settings.epochs >= WORTHWHILE_BYTES
+    if not is_adapter or not is_long or base.size_bytes > MAX_COPIED_BYTES:
+        return 1
+    rows = MIN_ROWS * 2 if settings.batch_size == "auto" else settings.batch_size
+    return max(1, min(threads, rows // MIN_ROWS))

@@ -4,7 +4,7 @@ import pytest
 
 from fettle.errors import Conflict, NotFound
 from fettle.services.platform import Platform
-from fettle.services.tuning_places import threads_of
+from fettle.services.tuning_places import processes_of, threads_of
 from fettle.types.clusters import ClusterSpec
 from fettle.types.resources import Order, TuningJob
 from fettle.types.tuning import TuningSpec
@@ -69,3 +69,25 @@ def test_jobs_are_refused_where_they_cannot_run(platform: Platform, queue) -> No
     with pytest.raises(Conflict, match="'gone' is deleted"):
         queue(gone.id)
     assert platform.tuning_jobs.list() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "chosen", "size", "threads", "expected"),
+    [
+        ("lora", {}, 2**20, 2, 2),
+        ("lora", {"batch_size": 32}, 2**20, 4, 4),
+        ("lora", {"batch_size": 7}, 2**20, 2, 1),
+        ("lora", {"epochs": 1}, 2**19, 2, 1),
+        ("lora", {}, 2**20, 1, 1),
+        ("full", {}, 2**20, 2, 1),
+    ],
+)
+def test_long_jobs_of_adapters_get_a_process_for_each_thread(
+    platform: Platform, tmp_path, method, chosen, size, threads, expected
+) -> None:
+    (tmp_path / "rows").write_bytes(bytes(size))
+    spec = TuningSpec.from_settings(chosen, base="small", method=method, name="tickets")
+    job = TuningJob.model_construct(spec=spec, train_path=str(tmp_path / "rows"))
+    base = platform.base_models.get("small")
+    assert processes_of(job, base, threads) == expected
+    assert processes_of(job, base.model_copy(update={"size_bytes": 2**30}), threads) == 1
