@@ -16,14 +16,14 @@ from fettle.tuning.classify import tune_classifier
 from fettle.tuning.distributed import ALONE, Team, team
 from fettle.tuning.tune import tune
 from fettle.types.tuning import TuningEvent, TuningPlan, TuningResult
-from fettle.workers.ranks import end_with_launcher, run_ranks, tell_launcher
+from fettle.workers.ranks import end_with_launcher, leave, run_ranks, tell_launcher
 
 
 def main(arguments: list[str]) -> int:
     """Tune what the plan says; the exit code."""
     plan = TuningPlan.model_validate_json(Path(arguments[0]).read_text(encoding="utf-8"))
     if len(arguments) > 1:
-        return _as_rank(plan, Path(arguments[1]))
+        leave(_as_rank(plan, Path(arguments[1])))
     error = _with_others(plan, arguments[0]) if plan.num_processes > 1 else _alone(plan)
     if error:
         _say(_told(error))

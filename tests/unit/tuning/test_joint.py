@@ -9,6 +9,7 @@ import torch
 from fettle.adapters.files import load_adapter
 from fettle.errors import FettleError, InvalidInput
 from fettle.tuning import joint
+from fettle.tuning.forward import ROUND
 from fettle.tuning.sweep import tune_jointly
 from fettle.tuning.tune import tune
 from fettle.types.tuning import EvaluationEvent, StepEvent
@@ -121,7 +122,7 @@ def test_runs_of_one_form_that_are_computed_at_once_are_what_they_would_be_alone
 
 
 def test_work_that_has_a_batch_of_its_own_gives_the_same_bits(plan):
-    settings = {"max_tokens_per_batch": 128, "epochs": 1}
+    settings = {"max_tokens_per_batch": ROUND, "epochs": 1}
     expected, plans = [[plan(f"{name}{i}", seed=i, **settings) for i in range(2)] for name in ("alone", "joint")]
     for one in expected:
         alone(one)

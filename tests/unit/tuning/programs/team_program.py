@@ -3,13 +3,14 @@
 import json
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 
 from fettle.errors import TrainingFailed
 from fettle.testing.training import ScriptedLearner, ToyLearner, toy_run
 from fettle.tuning.distributed import Team, team
-from fettle.workers.ranks import end_with_launcher, run_ranks
+from fettle.workers.ranks import end_with_launcher, leave, run_ranks
 
 SMALL = {"rows_per_step": 1, "num_steps": 5}
 
@@ -83,15 +84,18 @@ def everything(others: Team, folder: Path) -> dict:
     }
 
 
-def main(arguments: list[str]) -> int:
-    folder = Path(arguments[0])
-    if len(arguments) == 1:
-        error = run_ranks("team_program", str(folder), 2)
-        return 1 if error else 0
+def as_rank(folder: Path) -> NoReturn:
     end_with_launcher()
     with team() as others:
         (folder / f"{others.rank}.json").write_text(json.dumps(everything(others, folder)))
-    return 0
+    leave(0)
+
+
+def main(arguments: list[str]) -> int:
+    folder = Path(arguments[0])
+    if len(arguments) > 1:
+        as_rank(folder)
+    return 1 if run_ranks("team_program", str(folder), 2) else 0
 
 
 if __name__ == "__main__":
