@@ -129,6 +129,13 @@ class Decoder(nn.Module):
         """The number type of the weights."""
         return self.model.embed_tokens.weight.dtype
 
+    @property
+    def frozen_head(self) -> Tensor | None:
+        """(vocab_size, C), if this matrix alone makes logits of states and is not trained; else None."""
+        head = self.lm_head
+        is_matrix = type(head) is nn.Linear and head.bias is None
+        return head.weight if is_matrix and not head.weight.requires_grad else None
+
     def hidden(self, tokens_T: Tensor, positions_T: Tensor, attention: Attention) -> Tensor:
         """The states before the head, (T, C), for tokens at these positions of their own sequences."""
         out: Tensor = self.model(tokens_T, positions_T, attention)

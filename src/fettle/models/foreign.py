@@ -75,6 +75,10 @@ class ForeignDecoder(Decoder):
     def tie(self) -> None:
         """It is tied when it is read."""
 
+    @property
+    def frozen_head(self) -> None:
+        """None: some families change the logits behind the matrix."""
+
     def hidden(self, tokens_T: Tensor, positions_T: Tensor, attention: Attention) -> Tensor:
         """The states before the head, (T, C), for tokens at these positions of their own sequences."""
         return self._run(positions_T, attention, input_ids=tokens_T[None])

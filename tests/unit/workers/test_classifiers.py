@@ -2,16 +2,11 @@
 
 import asyncio
 import json
-import socket
-import threading
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fettle.clusters.engine_client import EngineClient
-from fettle.clusters.link import LinkClosed, WorkerLink
 from fettle.errors import InvalidInput
 from fettle.models.tokenizer import Tokenizer
 from fettle.serving.encoder_engine import EncoderEngine
@@ -21,6 +16,7 @@ from fettle.types.evaluation import EvaluationPlan
 from fettle.types.generation import GenerateRequest
 from fettle.workers.encoder_engine import EncoderWorker, TextTokens
 from fettle.workers.evaluate import run as evaluated
+from tests.unit.workers.link import serving
 
 LABELS = ("ham", "spam", "toast")
 
@@ -35,26 +31,8 @@ def spam(base, tmp_path_factory):
     return tiny_classifier(tmp_path_factory.mktemp("spam"), base, LABELS, seed=3, rank=4)
 
 
-@asynccontextmanager
-async def serving(base):
-    ours, theirs = socket.socketpair()
-    link = WorkerLink(theirs)
-    worker = EncoderWorker(EncoderEngine.load(base), TextTokens(Tokenizer.load(base)), link)
-
-    def loop():
-        with suppress(LinkClosed):
-            worker.run()
-        link.close()
-
-    thread = threading.Thread(target=loop)
-    thread.start()
-    link.ready()
-    client = await EngineClient.connect(ours)
-    try:
-        yield client
-    finally:
-        await client.hang_up()
-        await asyncio.to_thread(thread.join)
+def classifying(base):
+    return serving(lambda link: EncoderWorker(EncoderEngine.load(base), TextTokens(Tokenizer.load(base)), link))
 
 
 def asked(*inputs, task="classify"):
@@ -63,7 +41,7 @@ def asked(*inputs, task="classify"):
 
 def test_concurrent_requests_get_their_own_answers_and_bad_ones_are_refused(base, spam):
     async def test():
-        async with serving(base) as client:
+        async with classifying(base) as client:
             await client.add_adapter("x", spam)
             tokens = Tokenizer.load(base).encode("free", add_special_tokens=True)
             classes, vectors, same, *refused = await asyncio.gather(

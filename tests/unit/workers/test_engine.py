@@ -1,16 +1,13 @@
 import asyncio
-import socket
-import threading
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from fettle.clusters.engine_client import EngineClient
-from fettle.clusters.link import LinkClosed, WorkerLink
 from fettle.errors import FettleError, InvalidInput, StorageFailed, Unavailable
 from fettle.testing.counting import CountingEngine, PlainPrompts
 from fettle.types.generation import GenerateRequest, SamplingParams
 from fettle.workers.engine import EngineWorker
+from tests.unit.workers.link import serving
 
 
 def run(test):
@@ -26,24 +23,14 @@ class Running:
 
 @asynccontextmanager
 async def running():
-    ours, theirs = socket.socketpair()
-    link, engine = WorkerLink(theirs), CountingEngine()
-    worker = EngineWorker(engine, PlainPrompts(), link)
+    engine, made = CountingEngine(), []
 
-    def loop():
-        with suppress(LinkClosed):
-            worker.run()
-        link.close()
+    def make(link):
+        made.append(EngineWorker(engine, PlainPrompts(), link))
+        return made[0]
 
-    thread = threading.Thread(target=loop)
-    thread.start()
-    link.ready()
-    client = await EngineClient.connect(ours)
-    try:
-        yield Running(worker, engine, client)
-    finally:
-        await client.hang_up()
-        await asyncio.to_thread(thread.join)
+    async with serving(make) as client:
+        yield Running(made[0], engine, client)
 
 
 def asked(text="a", max_tokens=3, **other):

@@ -1,14 +1,9 @@
 """What workers say of their models' tokens, over the link."""
 
 import asyncio
-import socket
-import threading
-from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from fettle.clusters.engine_client import EngineClient
-from fettle.clusters.link import LinkClosed, WorkerLink
 from fettle.errors import InvalidInput
 from fettle.models.tokenizer import Tokenizer
 from fettle.serving.encoder_engine import EncoderEngine
@@ -20,30 +15,9 @@ from fettle.types.tokens import DetokenizeRequest, TokenizeRequest
 from fettle.workers.encoder_engine import EncoderWorker, TextTokens
 from fettle.workers.engine import EngineWorker
 from fettle.workers.prompts import FACTS_FILE, Prompts
+from tests.unit.workers.link import serving
 
 TURNS = (Message(role="user", content="the rain <|end|>"),)
-
-
-@asynccontextmanager
-async def serving(make):
-    ours, theirs = socket.socketpair()
-    link = WorkerLink(theirs)
-    worker = make(link)
-
-    def loop():
-        with suppress(LinkClosed):
-            worker.run()
-        link.close()
-
-    thread = threading.Thread(target=loop)
-    thread.start()
-    link.ready()
-    client = await EngineClient.connect(ours)
-    try:
-        yield client
-    finally:
-        await client.hang_up()
-        await asyncio.to_thread(thread.join)
 
 
 def ask(make, *requests, adapter=None):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from fettle.data.packing import Batch
@@ -38,9 +38,8 @@ def token_scores(decoder: Decoder, batch: Batch, virtual: VirtualTokens | None =
 
 
 def _scored(decoder: Decoder, states_NC: Tensor, targets_N: Tensor) -> Scores:
-    # Other decoders may change the logits behind their head.
-    if type(decoder) is Decoder and _is_frozen_matrix(decoder.lm_head):
-        return Scores(*frozen_head.scores(states_NC, decoder.lm_head.weight, targets_N))
+    if (weight := decoder.frozen_head) is not None:
+        return Scores(*frozen_head.scores(states_NC, weight, targets_N))
     needs_care = len(targets_N) > CHUNK and torch.is_grad_enabled()
     found = [
         checkpoint(_chunk, decoder, states, targets, use_reentrant=False)
@@ -56,7 +55,3 @@ def _chunk(decoder: Decoder, states_NC: Tensor, targets_N: Tensor) -> Scores:
     # Not argmax, which takes five times as long on a CPU.
     correct = logits.detach().max(-1).indices == targets_N
     return Scores(F.cross_entropy(logits, targets_N, reduction="none", ignore_index=IGNORED), correct)
-
-
-def _is_frozen_matrix(head: nn.Module) -> bool:
-    return type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad
