@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -98,12 +99,8 @@ def kill_at(path: Path, step: int) -> None:
 
 def rank_processes(launcher: int) -> dict[int, ProcessId]:
     """The launcher's children, by their rank."""
-    found = {}
-    for child in Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split():
-        variables = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
-        ranks = [int(value[5:]) for value in variables if value.startswith(b"RANK=")]
-        found |= {rank: ProcessId.of(int(child)) for rank in ranks}
-    return found
+    children = psutil.Process(launcher).children()
+    return {int(child.environ()["RANK"]): ProcessId.of(child.pid) for child in children}
 
 
 def losses(events: list[dict]) -> dict[int, float]:
@@ -170,7 +167,6 @@ def test_shares_of_weights_and_layers_that_join_later_are_refused_together(plan)
     assert "unfreeze_per_epoch" in events[-1]["message"]
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found by their rank in /proc")
 def test_a_process_that_dies_ends_the_job_with_a_cause(plan):
     with start(plan("run", 2, epochs=500)) as launcher:
         read_step(launcher, 3)
@@ -183,7 +179,6 @@ def test_a_process_that_dies_ends_the_job_with_a_cause(plan):
     assert not any(rank.is_alive for rank in ranks.values())
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found by their rank in /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_process_outlives_its_launcher(number, plan):
     with start(plan("run", 2, epochs=500)) as launcher:
