@@ -103,6 +103,11 @@ class AdapterPool:
         """Adapters in memory."""
         return len(self._resident)
 
+    @property
+    def num_in_use(self) -> int:
+        """Adapters that running sequences keep in memory."""
+        return sum(1 for adapter in self._resident if adapter.num_users)
+
     def add(self, name: str, folder: Path) -> None:
         """Read an adapter and know it by `name`; one of the same name is replaced.
 

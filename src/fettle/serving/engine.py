@@ -204,6 +204,7 @@ class Engine:
             "blocks_kept": self._blocks.num_kept,
             "adapters": len(self._adapters.names),
             "adapters_resident": self._adapters.num_resident,
+            "adapters_in_use": self._adapters.num_in_use,
             "adapter_bytes": self._adapters.resident_bytes,
             **self._counts,
         }

@@ -29,12 +29,25 @@ def tiny_installation(home: Path, *, context: int = 256) -> Path:
     folder = tiny_model(home / "made" / BASE, max_position_embeddings=context)
     with Platform(settings) as platform:
         platform.base_models.pull(folder, BASE)
-        for seed, name in enumerate(CUSTOM, start=1):
-            method, kind = CUSTOM[name]
-            adapter = tiny_adapter(home / "made" / name, kind, folder, seed)
-            job = platform.tuning_jobs.create(TuningSpec(base=BASE, method=method, name=name), _rows(home / "made"))
-            _register(settings, job, adapter, kind)
+        for seed, (name, (method, kind)) in enumerate(CUSTOM.items(), start=1):
+            tiny_version(platform, name, method, kind, seed)
     return home
+
+
+def tiny_version(platform: Platform, name: str, method: str, kind: str, seed: int) -> CustomModel:
+    """Register a random adapter on BASE as the next version of a custom model.
+
+    Args:
+        platform: of an installation that `tiny_installation` made.
+        name: of the custom model.
+        method: that is said to have tuned it.
+        kind: of the adapter.
+        seed: of its parameters.
+    """
+    home = platform.settings.home
+    adapter = tiny_adapter(home / "made" / f"{name}-{seed}", kind, home / "made" / BASE, seed)
+    job = platform.tuning_jobs.create(TuningSpec(base=BASE, method=method, name=name), _rows(home / "made"))
+    return _register(platform.settings, job, adapter, kind)
 
 
 def _rows(folder: Path) -> Path:
