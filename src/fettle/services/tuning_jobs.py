@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from fettle.errors import Conflict, FettleError, StorageFailed, WorkerDied
 from fettle.registry.base_models import BaseModels
 from fettle.services.custom_models import CustomModels
 from fettle.services.files import Files
+from fettle.services.job_ends import end_of, ended, how_to_go_on
 from fettle.services.reporting import Reporter, check_sinks
 from fettle.services.training_metrics import training_csv
 from fettle.services.tuning_checks import check_tuning
@@ -68,6 +68,7 @@ class TuningJobs:
         order: Order | None = None,
         *,
         cluster: str | None = None,
+        priority: int = 0,
     ) -> TuningJob:
         """Check everything and record a queued job.
 
@@ -79,13 +80,14 @@ class TuningJobs:
             validation_path: held-out rows; without them, some of the others are held out.
             order: who ordered it and how; the server runs such a job, any other is run by who made it.
             cluster: name or id of the fine-tuning cluster to run on; None: on none, with all threads.
+            priority: of the jobs that wait for the server, the highest is run first.
 
         Raises:
             FettleError: with all that is wrong with spec and data; nothing is recorded.
         """
         check_sinks(self._settings.metric_sinks)
         check_tuning(spec, train_path, validation_path, self._base_models)
-        return self._record(spec, train_path, validation_path, order, cluster)
+        return self._record(spec, train_path, validation_path, order, cluster=cluster, priority=priority)
 
     def _record(
         self,
@@ -93,15 +95,18 @@ class TuningJobs:
         train_path: Path,
         validation_path: Path | None,
         order: Order | None = None,
+        *,
         cluster: str | None = None,
+        **about: Any,
     ) -> TuningJob:
+        """Record a queued job that was checked; `about` are other fields of it."""
         base = self._base_models.get(spec.base)
         spec = with_defaults(spec, methods_of(base.family)[spec.method])
         names = {"train": train_path} | ({"validation": validation_path} if validation_path else {})
         files = {f"{part}{''.join(path.suffixes[-2:])}": path for part, path in names.items()}
         artifact = self._artifacts.add(files)
         paths = {f"{name.partition('.')[0]}_path": str(self._artifacts.path(artifact.hash) / name) for name in files}
-        about = {"spec": spec, "dataset_hash": artifact.hash, **paths}
+        about |= {"spec": spec, "dataset_hash": artifact.hash, **paths}
         about |= {"order": order, "is_supervised": True} if order else {}
         job = TuningJob.model_validate({"id": new_id("job"), "created_at": now(), **about})
         with self._repository.write() as records:
@@ -130,11 +135,15 @@ class TuningJobs:
         return self._repository.page(TuningJob, after=after, limit=limit, within=within)
 
     def waiting(self) -> Sequence[TuningJob]:
-        """The queued jobs that the server runs and whose cluster, if they have one, is free; oldest first."""
+        """The queued jobs that the server runs and whose cluster, if they have one, is free.
+
+        The highest priority comes first; of one priority, the oldest.
+        """
         with self._repository.read() as records:
             busy = {job.cluster_id for job in records.find(TuningJob, state="running")} - {None}
             queued = records.find(TuningJob, state="queued")
-        return [job for job in queued if job.is_supervised and job.cluster_id not in busy]
+        free = [job for job in queued if job.is_supervised and job.cluster_id not in busy]
+        return sorted(free, key=lambda job: -job.priority)
 
     def get(self, job_id: str) -> TuningJob:
         """The job with this id.
@@ -215,7 +224,7 @@ class TuningJobs:
             if job.state == "running":
                 records.update(job, wanted=state)
             else:
-                records.move(TuningJob, job_id, state, finished_at=_end_of(state))
+                records.move(TuningJob, job_id, state, finished_at=end_of(state))
         if job.state == "running":
             self._end_worker(job_id)
         else:
@@ -276,7 +285,7 @@ class TuningJobs:
         with if_free(self.folder(job_id)) as is_free:
             job = self.get(job_id)
             if is_free and job.state == "running":
-                error = WorkerDied("its process was killed", hint=_how_to_go_on(job_id))
+                error = WorkerDied("its process was killed", hint=how_to_go_on(job_id))
                 self._record_end(job_id, error, goes_on=job.is_supervised)
                 return True
         return job.state != "running"
@@ -292,7 +301,7 @@ class TuningJobs:
         try:
             result = self._train(job, lease, on_event)
         except (WorkerDied, StorageFailed) as error:
-            error.hint = f"{error.hint} {_how_to_go_on(job.id)}".strip()
+            error.hint = f"{error.hint} {how_to_go_on(job.id)}".strip()
             raise
         return self._repository.update(job, result=result, pid=None)
 
@@ -364,25 +373,13 @@ class TuningJobs:
             self._files.keep(path, "step_metrics.csv", "fine-tune-results", job=job)
 
     def _record_end(self, job_id: str, error: BaseException, *, goes_on: bool = False) -> None:
-        state, told = _ended(job_id, error)
+        state, told = ended(job_id, error)
         with self._repository.write() as records:
             wanted = records.get(TuningJob, job_id).wanted or ("queued" if goes_on else None)
             state, told = (wanted, "") if wanted else (state, told)
-            records.move(TuningJob, job_id, state, error=told, pid=None, wanted=None, finished_at=_end_of(state))
-        self._events.append(job_id, state, error=told)
-
-
-def _ended(job_id: str, error: BaseException) -> tuple[JobState, str]:
-    if isinstance(error, FettleError):
-        return "failed", str(error)
-    if isinstance(error, Exception):
-        return "failed", f"{type(error).__name__}: {error}"
-    return "cancelled", f"interrupted. {_how_to_go_on(job_id)}"
-
-
-def _end_of(state: JobState) -> datetime | None:
-    """When a job ended that becomes this; None for one that goes on some day."""
-    return now() if state in ("failed", "cancelled") else None
+            records.move(TuningJob, job_id, state, error=told, pid=None, wanted=None, finished_at=end_of(state))
+        code = {"code": error.code} if told and isinstance(error, FettleError) else {}
+        self._events.append(job_id, state, error=told, **code)
 
 
 def with_defaults(spec: TuningSpec, method: Method | None = None) -> TuningSpec:
@@ -391,7 +388,3 @@ def with_defaults(spec: TuningSpec, method: Method | None = None) -> TuningSpec:
     config = method.adapter_config(spec.adapter)
     adapter = config.model_dump(mode="json") if config else {}
     return spec.model_copy(update={"adapter": adapter, "hyperparameters": method.completed(given)})
-
-
-def _how_to_go_on(job_id: str) -> str:
-    return f"Go on from the last checkpoint with: fettle tune --resume {job_id}"

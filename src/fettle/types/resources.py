@@ -19,6 +19,8 @@ BatchState = Literal[
 GivenPurpose = Literal["fine-tune", "batch"]
 """What files are for that clients bring."""
 FilePurpose = Literal[GivenPurpose, "fine-tune-results", "batch_output"]
+MAX_PRIORITY = 100
+"""Of a tuning job; the lowest one is as far below zero."""
 
 
 class BaseModelEntry(Record):
@@ -120,6 +122,7 @@ class TuningJob(Record):
     results_file: str | None = Field(default=None, description="id of the table of its steps")
     model_id: str | None = None
     order: Order = Order()
+    priority: int = Field(default=0, description="of those that wait, the highest is run first")
     sweep: str | None = Field(default=None, description="id that the jobs of one sweep share")
     cluster_id: str | None = Field(default=None, description="of the fine-tuning cluster that it runs on, if one")
     is_supervised: bool = Field(default=False, description="the server runs it; else whoever made it does")

@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
@@ -16,8 +15,9 @@ from fettle.api.permissions import needs
 from fettle.errors import FettleError, InvalidInput, NotFound
 from fettle.services.workspace import Workspace
 from fettle.types.record import Record
-from fettle.types.resources import JobState, Order, StoredFile, TuningJob
-from fettle.types.tuning import TuningResult, TuningSpec
+from fettle.types.resources import MAX_PRIORITY, Order, StoredFile, TuningJob
+from fettle.types.told import JobEvent, JobTold
+from fettle.types.tuning import TuningSpec
 
 router = APIRouter(prefix="/tuning-jobs", tags=["Tuning jobs"])
 _READS, _WRITES = [needs("jobs:read")], [needs("jobs:write")]
@@ -30,34 +30,10 @@ class JobOrder(Record):
     train_file: str = Field(min_length=1, description="id of an uploaded file of purpose 'fine-tune'")
     validation_file: str | None = Field(default=None, description="held-out rows; null holds some others out")
     cluster: str | None = Field(default=None, description="fine-tuning cluster to run on; null: on none")
+    priority: int = Field(
+        default=0, ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="of the jobs that wait, the highest is run first"
+    )
     metadata: dict[str, str] = Field(default_factory=dict, max_length=16, description="labels of your own")
-
-
-class JobTold(Record):
-    """A tuning job."""
-
-    id: str
-    project_id: str
-    state: JobState
-    spec: TuningSpec
-    cluster_id: str | None = Field(description="of the fine-tuning cluster that it runs on, if one")
-    train_file: str | None
-    validation_file: str | None
-    metadata: dict[str, str]
-    error: str
-    result: TuningResult | None
-    model: str | None = Field(description="the version that it has made")
-    created_at: datetime
-    finished_at: datetime | None
-
-
-class JobEvent(Record):
-    """Something that a job has told."""
-
-    id: str = Field(description="rises from event to event")
-    type: str
-    at: datetime
-    body: dict[str, Any]
 
 
 @router.post("", status_code=201, response_model=JobTold, openapi_extra=schema(JobOrder), dependencies=_WRITES)
@@ -121,11 +97,8 @@ async def resume(job: str, request: Request, key: RepeatKey = None) -> Response:
 
 
 def told(job: TuningJob, workspace: Workspace) -> JobTold:
-    """What clients are told of a job: nothing of where its files are."""
-    model = workspace.custom_models.made_by(job)
-    about = {name: getattr(job, name) for name in JobTold.model_fields if name in TuningJob.model_fields}
-    order = {name: getattr(job.order, name) for name in ("train_file", "validation_file", "metadata")}
-    return JobTold(**about, **order, model=model and model.full_name)
+    """What clients are told of a job."""
+    return JobTold.of(job, workspace.custom_models.made_by(job))
 
 
 async def _moved(request: Request, key: str | None, move: Callable[[Workspace], TuningJob]) -> Response:
@@ -145,7 +118,9 @@ def _ordered(order: JobOrder, workspace: Workspace) -> TuningJob:
     about = Order(train_file=order.train_file, validation_file=order.validation_file, metadata=order.metadata)
     try:
         held_out = paths[1] if len(paths) > 1 else None
-        return workspace.tuning_jobs.create(order.spec, paths[0], held_out, about, cluster=order.cluster)
+        return workspace.tuning_jobs.create(
+            order.spec, paths[0], held_out, about, cluster=order.cluster, priority=order.priority
+        )
     except FettleError as error:
         raise _renamed(error, {path: file.filename for path, file in zip(paths, files, strict=True)}) from None
 

@@ -1,8 +1,7 @@
 """/api/v1/base-models, /custom-models and /version-labels: what can be tuned and served."""
 
 import asyncio
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
@@ -14,45 +13,12 @@ from fettle.api.permissions import needs
 from fettle.errors import unknown
 from fettle.types.endpoints import VersionLabel
 from fettle.types.record import Record
-from fettle.types.resources import BaseModelEntry, CustomModel, ModelState, PromptFormat
+from fettle.types.told import BaseModelTold, CustomModelTold
 
 router = APIRouter(tags=["Models"])
 _READS, _WRITES = [needs("models:read")], [needs("models:write")]
 # `:path`, as names may hold slashes, which some clients escape and some do not.
 Name = Annotated[str, Path(description="NAME (the newest version), NAME:VERSION or NAME:LABEL")]
-
-
-class BaseModelTold(Record):
-    """A model that can be tuned and served."""
-
-    name: str
-    source: str
-    family: str
-    parameters: int
-    context: int
-    licence: str
-    size_bytes: int
-    methods: list[str]
-
-
-class CustomModelTold(Record):
-    """A version of a custom model."""
-
-    id: str
-    project_id: str
-    name: str = Field(description="of the version set")
-    version: int
-    state: ModelState
-    base: str
-    method: str
-    kind: str
-    prompt_format: PromptFormat
-    job_id: str
-    size_bytes: int
-    alias: str | None
-    metrics: dict[str, Any]
-    labels: list[str] = Field(description="classes that it tells apart, if it is a classifier")
-    created_at: datetime
 
 
 class LabelMove(Record):
@@ -65,33 +31,33 @@ class LabelMove(Record):
 @router.get("/base-models", dependencies=_READS)
 def list_base_models(request: Request) -> Page[BaseModelTold]:
     """All base models; the packaged ones first."""
-    found = [_base(entry) for entry in workspace_of(request).base_models.list()]
+    found = [BaseModelTold.of(entry) for entry in workspace_of(request).base_models.list()]
     return page(found, len(found), lambda base: base.name)
 
 
 @router.get("/base-models/{name:path}", dependencies=_READS)
 def retrieve_base_model(name: str, request: Request) -> BaseModelTold:
     """One base model."""
-    return _base(workspace_of(request).base_models.get(name))
+    return BaseModelTold.of(workspace_of(request).base_models.get(name))
 
 
 @router.get("/custom-models", dependencies=_READS)
 def list_custom_models(request: Request, after: After = None, limit: Limit = 20) -> Page[CustomModelTold]:
     """The versions of all custom models, the newest first; deleted ones too."""
     found = workspace_of(request).custom_models.page(after=after, limit=limit + 1)
-    return page([_custom(model) for model in found], limit, lambda model: model.id)
+    return page([CustomModelTold.of(model) for model in found], limit, lambda model: model.id)
 
 
 @router.get("/custom-models/{name:path}", dependencies=_READS)
 def retrieve_custom_model(name: Name, request: Request) -> CustomModelTold:
     """One version of a custom model."""
-    return _custom(workspace_of(request).custom_models.get(name))
+    return CustomModelTold.of(workspace_of(request).custom_models.get(name))
 
 
 @router.delete("/custom-models/{name:path}", dependencies=_WRITES)
 def delete_custom_model(name: Name, request: Request) -> CustomModelTold:
     """Delete one version with its files."""
-    return _custom(workspace_of(request).custom_models.delete(name))
+    return CustomModelTold.of(workspace_of(request).custom_models.delete(name))
 
 
 @router.post("/version-labels", response_model=VersionLabel, openapi_extra=schema(LabelMove), dependencies=_WRITES)
@@ -118,12 +84,3 @@ def delete_label(label: Annotated[str, Path(description="NAME:LABEL")], request:
     if not colon:
         raise unknown("label", label, [], param="label")
     return workspace_of(request).version_labels.remove(name, word)
-
-
-def _base(entry: BaseModelEntry) -> BaseModelTold:
-    """What clients are told: nothing of where its files are."""
-    return BaseModelTold.model_validate({name: getattr(entry, name) for name in BaseModelTold.model_fields})
-
-
-def _custom(model: CustomModel) -> CustomModelTold:
-    return CustomModelTold.model_validate({name: getattr(model, name) for name in CustomModelTold.model_fields})
