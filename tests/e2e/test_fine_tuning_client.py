@@ -153,7 +153,7 @@ def test_a_job_goes_on_and_succeeds_after_its_server_was_killed(tmp_path, files,
     with Platform(load_settings(home=home)) as platform:
         platform.base_models.pull(tiny_model(tmp_path / BASE), BASE)
     with serving(home) as (process, client):
-        settings = {"epochs": 20, "batch_size": 4, "checkpoint_interval": 1, "log_interval": 1}
+        settings = {"epochs": 8, "batch_size": 4, "checkpoint_interval": 2, "log_interval": 1}
         settings["early_stopping.patience"] = 0
         method = {"type": "lora", "lora": {"hyperparameters": settings}}
         train = upload(client, files / "train.jsonl").id

@@ -19,7 +19,7 @@ def pieces_of(tokenizer, ids):
     return [*(detokenizer.add(token) for token in ids), detokenizer.rest()]
 
 
-@given(st.text(max_size=60))
+@given(st.text(max_size=60).filter(lambda text: "<|" not in text))  # the text of a control token is that token
 @example("naïve 日本 🙂🙃 the end")
 def test_any_text_comes_out_again_and_no_character_in_parts(tokenizer, text):
     pieces = pieces_of(tokenizer, tokenizer.encode(text))
