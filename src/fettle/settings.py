@@ -19,6 +19,14 @@ class Settings(BaseModel):
     api_key: str = Field(default="", description="key that clients must send; made at first start when empty")
     host: str = Field(default="127.0.0.1", description="address that the server listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="port that the server listens on; 0 takes a free one")
+    tls_cert: Path | None = Field(
+        default=None, description="PEM file of the server's certificate (and its chain): https"
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning", description="what the server's log tells; info is a line per request"
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="the log's lines: for people, or JSON")
     threads: int = Field(default=2, ge=1, le=1024, description="CPU threads per worker process")
     max_tuning_jobs: int = Field(default=1, ge=1, le=64, description="tuning jobs that a server runs at once")
     num_processes: int = Field(

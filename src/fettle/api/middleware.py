@@ -1,7 +1,10 @@
 """What every request gets: an id, a limit to its body, an answer even to bugs, a count."""
 
+import logging
 import re
+import time
 from collections.abc import AsyncGenerator
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -12,6 +15,7 @@ from fettle.api.metrics import Meters
 from fettle.errors import TooLarge
 from fettle.types.ids import new_id
 
+log = logging.getLogger(__name__)
 _GIVEN_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
@@ -27,7 +31,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 0
+        status, began = 0, time.perf_counter()
         request_id = scope["request_id"] = _request_id(scope)
 
         async def sending(message: Message) -> None:
@@ -46,6 +50,9 @@ class Envelope:
             if not status:
                 await answer(scope, receive, sending)
         self._meters.http.labels(_route(scope), status).inc()
+        told = {"request_id": request_id, "status": status, "seconds": round(time.perf_counter() - began, 4)}
+        # Quoted: a line break in a path must not begin a line of its own. The query is left out, as it may hold secrets.
+        log.info("%s %s", scope["method"], quote(scope["path"]), extra=told)
 
 
 async def body_of(request: Request) -> bytes:

@@ -1,11 +1,15 @@
 """The server process: a socket, a key, uvicorn, and an orderly end."""
 
 import errno
+import logging
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -17,6 +21,7 @@ from fettle.errors import Conflict, InvalidInput, Unavailable
 from fettle.settings import Settings
 from fettle.types.record import Record
 
+log = logging.getLogger(__name__)
 DRAIN_SECONDS = 30
 _BACKLOG = 2048
 
@@ -26,13 +31,14 @@ class Address(Record):
 
     host: str
     port: int
+    is_encrypted: bool = False
     api_key: str | None = None
 
     @property
     def base_url(self) -> str:
         """What OpenAI's clients call `base_url`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}/v1"
+        return f"{'https' if self.is_encrypted else 'http'}://{host}:{self.port}/v1"
 
 
 def serve(
@@ -51,14 +57,20 @@ def serve(
         announce: called once it can be asked.
 
     Raises:
-        FettleError: it cannot listen, or the key cannot be stored.
+        FettleError: it cannot listen, the key cannot be stored, or the certificate cannot be used.
     """
+    tls = encryption(settings.tls_cert, settings.tls_key)
     for name in preload:
         platform.engines.find(name)
     key, new_key = key_of_installation(settings.home, settings.api_key, renew=renew_key)
     with listening(settings.host, settings.port) as connection:
-        address = Address(host=settings.host, port=connection.getsockname()[1], api_key=new_key)
-        server = Server(create_app(platform, key, preload=preload), lambda: announce(address))
+        port = connection.getsockname()[1]
+        address = Address(host=settings.host, port=port, is_encrypted=tls is not None, api_key=new_key)
+        if tls is None and not connection_is_local(connection):
+            log.warning(
+                "whoever is between can read keys and answers: this is no loopback address, and there is no TLS"
+            )
+        server = Server(create_app(platform, key, preload=preload), lambda: announce(address), tls)
         with _signals_are_enough():
             server.run(sockets=[connection])
     if not server.started:
@@ -88,11 +100,50 @@ def listening(host: str, port: int) -> socket.socket:
         raise InvalidInput(f"cannot listen on {host} port {port}: {reason}", param="host") from error
 
 
+def connection_is_local(connection: socket.socket) -> bool:
+    """Whether only this machine can reach it."""
+    return ip_address(connection.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def encryption(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """What serves https with a certificate and its private key; None when neither is given.
+
+    Raises:
+        InvalidInput: one of them is missing, cannot be read, or they do not belong together.
+    """
+    if cert is None and key is None:
+        return None
+    if cert is None or key is None:
+        lacking = "tls_cert" if cert is None else "tls_key"
+        hint = "--tls-cert (FETTLE_TLS_CERT) and --tls-key (FETTLE_TLS_KEY) are given together, or neither is."
+        raise InvalidInput(f"{lacking} is missing", hint=hint, param=lacking)
+    for name, path in (("tls_cert", cert), ("tls_key", key)):
+        _check_readable(name, path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key, password=lambda: "")
+    except ssl.SSLError as error:
+        raise InvalidInput(
+            f"{cert} and {key} cannot be used together: {error.reason or error}",
+            hint="Both are PEM files: the certificate, then its chain; and its private key, without a passphrase.",
+            param="tls_cert",
+        ) from error
+    return context
+
+
+def _check_readable(name: str, path: Path) -> None:
+    try:
+        with path.open("rb"):
+            return
+    except OSError as error:
+        raise InvalidInput(f"{name} {path} cannot be read: {error.strerror}", param=name) from error
+
+
 class Server(uvicorn.Server):
     """Uvicorn that says when it can be asked."""
 
-    def __init__(self, app: ASGIApp, announce: Callable[[], None]) -> None:
-        """A server for `app`; `announce` is called once, after the start."""
+    def __init__(self, app: ASGIApp, announce: Callable[[], None], tls: ssl.SSLContext | None = None) -> None:
+        """A server for `app`, over https if there is a context; `announce` is called once, after the start."""
         super().__init__(
             uvicorn.Config(
                 app,
@@ -101,6 +152,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=75,
+                ssl_context_factory=(lambda _config, _default: tls) if tls else None,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
         )

@@ -1,12 +1,13 @@
 """`fettle up`: the HTTP server."""
 
 import json
-import logging
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fettle.cli.logs import write_logs
 from fettle.cli.options import Json
 from fettle.cli.output import console
 from fettle.settings import load_settings
@@ -27,6 +28,8 @@ def up(
         list[str] | None,
         typer.Option(help="Base model to load at once; repeat for several. Others load when first asked."),
     ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM file of the server's certificate: serve https.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of the certificate's private key.")] = None,
     new_key: Annotated[bool, typer.Option("--new-key", help="Make a new API key; the old one ends.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -34,8 +37,8 @@ def up(
     from fettle.api.server import serve
     from fettle.services.platform import Platform
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = load_settings(host=host, port=port)
+    settings = load_settings(host=host, port=port, tls_cert=tls_cert, tls_key=tls_key)
+    write_logs(settings.log_level, settings.log_format)
     platform = Platform(settings)
     try:
         packaged = [model.name for model in platform.base_models.list() if model.source == "packaged"]
