@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from fettle.api import classify, health, native, openai, rerank, tokenize
 from fettle.api.auth import Authentication, KeyCheck
 from fettle.api.backend import Backends, Installation
-from fettle.api.errors import add_error_handlers
+from fettle.api.errors import ERRORS, add_error_handlers
 from fettle.api.metrics import Meters
 from fettle.api.middleware import Envelope
 from fettle.api.openai.batch_lines import BatchLines
@@ -43,8 +43,8 @@ def create_app(
         max_running: prompts that are answered or wait at once; more are refused.
     """
     meters = Meters()
-    # No pages of documentation: they load their scripts from elsewhere. The document itself is at /openapi.json.
-    app = FastAPI(title="Fettle", version=version("fettle-ai"), lifespan=_lifespan, docs_url=None, redoc_url=None)
+    # No pages of documentation: they load their scripts from elsewhere. The document is among the routes with a key.
+    app = FastAPI(title="Fettle", version=version("fettle-ai"), lifespan=_lifespan, openapi_url=None)
     app.state.backends = backends = Backends(platform, meters, max_running)
     app.state.platform, app.state.preload = platform, preload
     app.state.batch_runner = BatchRunner(platform.everywhere.batches, BatchLines(backends))
@@ -53,7 +53,7 @@ def create_app(
     add_error_handlers(app)
     app.include_router(health.open_router)
     for router in KEYED:
-        app.include_router(router, dependencies=[Depends(Authentication(key, platform.keys))])
+        app.include_router(router, dependencies=[Depends(Authentication(key, platform.keys))], responses=ERRORS)
     return app
 
 

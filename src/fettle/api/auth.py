@@ -6,6 +6,8 @@ import secrets
 from pathlib import Path
 
 from fastapi import Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from fettle.api.permissions import check_declared, needed
 from fettle.errors import StorageFailed, Unauthorized
@@ -41,12 +43,13 @@ class KeyCheck:
             raise wrong_key()
 
 
-class Authentication:
-    """Finds out whom a request comes from, before its route is called."""
+class Authentication(SecurityBase):
+    """Finds out whom a request comes from, before its route is called; the document says so of each route it guards."""
 
     def __init__(self, own: KeyCheck, keys: Keys) -> None:
         """By the installation's `own` key, and those of projects."""
         self._own, self._keys = own, keys
+        self.scheme_name, self.model = "key", HTTPBearer(description="the installation's own key, or a project's")
 
     async def __call__(self, request: Request) -> None:
         """Leave the principal at the request, and name it in what the audit log tells from here on.

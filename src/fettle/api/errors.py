@@ -6,15 +6,44 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from fettle.errors import FettleError, InvalidInput, NotFound, TooManyRequests, Unauthorized, Unavailable
+from fettle.errors import FettleError, InvalidInput, NotFound, TooManyRequests, Unauthorized, Unavailable, all_errors
+from fettle.types.record import Record
 
 log = logging.getLogger(__name__)
 _TYPES = {429: "rate_limit_error"}
 _RETRY_AFTER_SECONDS = 1
 _PATIENCE_SECONDS = 60
+
+
+class ErrorTold(Record):
+    """What is wrong, what was expected, and what to do."""
+
+    message: str
+    type: str
+    param: str | None = Field(description="the field at fault")
+    code: str
+
+
+class ErrorAnswer(Record):
+    """The body of every answer that is an error."""
+
+    error: ErrorTold
+
+
+def _documented() -> dict[int | str, dict[str, Any]]:
+    found: dict[int | str, dict[str, Any]] = {}
+    for code, error in sorted(all_errors().items(), key=lambda pair: (pair[1].http_status, pair[0])):
+        told = found.setdefault(error.http_status, {"model": ErrorAnswer, "description": ""})
+        told["description"] += f"{', ' if told['description'] else ''}`{code}`"
+    return found | {"default": {"model": ErrorAnswer, "description": "any other error"}}
+
+
+ERRORS = _documented()
+"""The statuses that each route with a key documents: every error may come from below."""
 
 
 def error_body(error: FettleError) -> dict[str, Any]:

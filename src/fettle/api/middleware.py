@@ -51,7 +51,7 @@ class Envelope:
                 await answer(scope, receive, sending)
         self._meters.http.labels(_route(scope), status).inc()
         told = {"request_id": request_id, "status": status, "seconds": round(time.perf_counter() - began, 4)}
-        # Quoted: a line break in a path must not begin a line of its own. The query is left out, as it may hold secrets.
+        # Quoted: a line break in a path must not begin a line. Without the query, as it may hold secrets.
         log.info("%s %s", scope["method"], quote(scope["path"]), extra=told)
 
 

@@ -16,6 +16,8 @@ from fettle.errors import FettleError
 T = TypeVar("T")
 DONE = b"data: [DONE]\n\n"
 encode = msgspec.json.Encoder().encode
+STREAMS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+"""What the document says of a route that answers with events when it is asked to."""
 
 
 def event(value: Any) -> bytes:

@@ -40,7 +40,7 @@ class ScriptedEngines:
 
     Attributes:
         failures: model -> error that it raises; `fails_after` is the number of tokens before that.
-        hold_after: tokens after which an answer waits until it is cancelled or `release` is set; None never waits.
+        hold_after: tokens after which an answer waits until it is cancelled or `go_on` is set; None never waits.
         requests: everything that was asked.
         vectors: text -> its vector; others have (0.6, 0.8).
         running: requests that are being answered now.
@@ -54,7 +54,7 @@ class ScriptedEngines:
         self.failures: dict[str, Exception] = {}
         self.fails_after = 0
         self.hold_after: int | None = None
-        self.release = asyncio.Event()
+        self.go_on = asyncio.Event()
         self.requests: list[GenerateRequest] = []
         self.vectors: Mapping[Any, tuple[float, float]] = {}
         self.running: list[str] = []
@@ -74,6 +74,12 @@ class ScriptedEngines:
     async def stop(self) -> None:
         """Unload everything."""
         self.loaded = {}
+
+    async def release(self, cluster_id: str) -> None:
+        """Keep what is loaded: nothing here is a cluster's own."""
+
+    def kill(self) -> None:
+        """Nothing runs that could be ended."""
 
     def states(self) -> dict[str, str]:
         """The state of each engine."""
@@ -127,7 +133,7 @@ class ScriptedEngines:
         if number >= self.fails_after and model in self.failures:
             raise self.failures[model]
         if self.hold_after is not None and number >= self.hold_after:
-            await self.release.wait()
+            await self.go_on.wait()
         await asyncio.sleep(0)
 
     def _steps(self, request_id: str, request: GenerateRequest) -> list[list[GenerateChunk]]:
@@ -181,6 +187,9 @@ class IdleSupervisor:
 
     def start(self) -> None:
         """Nothing begins."""
+
+    def wake(self) -> None:
+        """Nothing waits."""
 
     def stop(self) -> None:
         """Nothing ends."""

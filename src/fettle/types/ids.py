@@ -3,6 +3,9 @@
 import secrets
 from datetime import UTC, datetime
 
+#: The greatest number that a database gives to a row.
+MAX_NUMBER = 2**63 - 1
+
 
 def new_id(prefix: str) -> str:
     """A fresh id such as 'job_5f0e9a1c2b3d4e5f' (64 random bits)."""

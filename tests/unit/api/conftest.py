@@ -43,7 +43,7 @@ async def serving(platform=None, **limits) -> AsyncIterator[Served]:
         try:
             yield Served(platform, connection.getsockname()[1])
         finally:
-            scripted.engines.release.set()
+            scripted.engines.go_on.set()
             server.should_exit = True
             await task
 

@@ -180,7 +180,7 @@ def test_no_more_than_a_few_requests_run_at_once_whatever_the_number_of_batches(
             await until(lambda: len(scripted.engines.running) == MAX_AT_ONCE)
             assert (await client.batches.retrieve(made[0].id)).status == "in_progress"
             assert len(scripted.engines.requests) == MAX_AT_ONCE
-            scripted.engines.release.set()
+            scripted.engines.go_on.set()
             assert [(await ended(client, batch)).status for batch in made] == ["completed"] * 2
             assert [batch.id async for batch in client.batches.list(limit=1)] == [batch.id for batch in made[::-1]]
 
@@ -235,7 +235,7 @@ def test_after_a_stop_every_request_is_answered_exactly_once(serving, scripted, 
         # As if the power had failed while a line was written.
         with (scripted.settings.home / "batches" / batch.id / "output.jsonl").open("ab") as file:
             file.write(b'{"custom_id": "slow0", "resp')
-        engines.release.set()
+        engines.go_on.set()
         async with serving(scripted) as server, server.client() as client:
             done = await ended(client, batch)
             answers, failures = [await lines(client, one) for one in (done.output_file_id, done.error_file_id)]

@@ -313,7 +313,7 @@ def test_jobs_of_the_command_line_are_told_too(serving, platform, tmp_path):
 def test_every_route_needs_the_key(serving, platform):
     async def test():
         async with serving(platform) as server, httpx.AsyncClient() as nobody:
-            paths = (await nobody.get(f"{server.url}/openapi.json")).json()["paths"]
+            paths = (await nobody.get(f"{server.url}/openapi.json", headers=KEY_HEADER)).json()["paths"]
             asked = [(method, path) for path, methods in paths.items() for method in methods]
             statuses = {
                 path: (await nobody.request(method, server.url + path)).status_code

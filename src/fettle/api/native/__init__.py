@@ -3,8 +3,7 @@
 from fastapi import APIRouter
 
 from fettle.api.native import clusters, endpoints, jobs, keys, models
-from fettle.api.native.conventions import ERRORS
 
-router = APIRouter(prefix="/api/v1", responses=ERRORS)
+router = APIRouter(prefix="/api/v1")
 for part in (clusters, endpoints, jobs, models, keys):
     router.include_router(part.router)

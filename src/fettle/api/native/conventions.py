@@ -1,9 +1,9 @@
-"""What all native routes have in common: pages, one body for errors, bodies that are checked, keys for repetitions."""
+"""What all native routes have in common: pages, bodies that are checked, keys for repetitions."""
 
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from fastapi import Header, Query, Request
 from pydantic import Field
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from fettle.api.backend import backend_of
 from fettle.api.middleware import body_of
 from fettle.api.openai.shapes import parsed
-from fettle.errors import FettleError, all_errors
+from fettle.errors import FettleError
 from fettle.services.workspace import Workspace
 from fettle.types.record import Record
 
@@ -36,33 +36,6 @@ class Page(Record, Generic[T]):
 
     data: list[T]
     next: str | None = Field(description="what to send as `after` to get the next page; null: this is the last one")
-
-
-class ErrorTold(Record):
-    """What is wrong, what was expected, and what to do."""
-
-    message: str
-    type: str
-    param: str | None = Field(description="the field at fault")
-    code: str
-
-
-class ErrorAnswer(Record):
-    """The body of every answer that is an error."""
-
-    error: ErrorTold
-
-
-def _errors() -> dict[int | str, dict[str, Any]]:
-    found: dict[int | str, dict[str, Any]] = {}
-    for code, error in sorted(all_errors().items(), key=lambda pair: (pair[1].http_status, pair[0])):
-        told = found.setdefault(error.http_status, {"model": ErrorAnswer, "description": ""})
-        told["description"] += f"{', ' if told['description'] else ''}`{code}`"
-    return found | {"default": {"model": ErrorAnswer, "description": "any other error"}}
-
-
-ERRORS = _errors()
-"""The statuses that each native route documents: every error may come from below."""
 
 
 def workspace_of(request: Request) -> Workspace:

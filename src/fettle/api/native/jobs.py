@@ -14,6 +14,7 @@ from fettle.api.openai.shapes import schema
 from fettle.api.permissions import needs
 from fettle.errors import FettleError, InvalidInput, NotFound
 from fettle.services.workspace import Workspace
+from fettle.types.ids import MAX_NUMBER
 from fettle.types.record import Record
 from fettle.types.resources import MAX_PRIORITY, Order, StoredFile, TuningJob
 from fettle.types.told import JobEvent, JobTold
@@ -69,7 +70,7 @@ def retrieve(job: str, request: Request) -> JobTold:
 def list_events(
     job: str,
     request: Request,
-    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="id of the last one of the page before")] = 0,
+    after: Annotated[int, Query(ge=0, le=MAX_NUMBER, description="id of the last one of the page before")] = 0,
     limit: Limit = 20,
 ) -> Page[JobEvent]:
     """What a job has told, in order."""

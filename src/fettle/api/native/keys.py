@@ -14,6 +14,7 @@ from fettle.api.openai.shapes import schema
 from fettle.api.permissions import needs, principal_of
 from fettle.errors import Forbidden
 from fettle.types.access import DEFAULT_PROJECT, AuditEvent, KeySpec, KeyTold, Principal, Project, permissions_of_key
+from fettle.types.ids import MAX_NUMBER
 from fettle.types.record import Record
 
 router = APIRouter(tags=["Access"])
@@ -80,7 +81,7 @@ def list_projects(request: Request) -> Page[Project]:
 @router.get("/audit", dependencies=_AUDIT)
 def list_changes(
     request: Request,
-    after: Annotated[int, Query(ge=0, description="number of the last change of the page before")] = 0,
+    after: Annotated[int, Query(ge=0, le=MAX_NUMBER, description="number of the last change of the page before")] = 0,
     limit: Limit = 20,
 ) -> Page[AuditEvent]:
     """Who has changed what in the project, the oldest change first; in all for administrators of the default one."""

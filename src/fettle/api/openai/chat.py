@@ -13,13 +13,15 @@ from fettle.api.openai.answers import Answer, Choice, Usage, chat_logprobs, coll
 from fettle.api.openai.shapes import ChatRequest, parsed, schema
 from fettle.api.openai.tools import CallReader, Said, call_deltas, told_calls
 from fettle.api.permissions import needs
-from fettle.api.streaming import EventStream, encode, json_response, until_gone
+from fettle.api.streaming import STREAMS, EventStream, encode, json_response, until_gone
 from fettle.types.generation import GenerateChunk
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
 
-@router.post("/chat/completions", openapi_extra=schema(ChatRequest), dependencies=[needs("models:use")])
+@router.post(
+    "/chat/completions", openapi_extra=schema(ChatRequest), responses=STREAMS, dependencies=[needs("models:use")]
+)
 async def create(request: Request) -> Response:
     """Answer a conversation."""
     asked = parsed(ChatRequest, await body_of(request))

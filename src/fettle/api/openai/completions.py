@@ -12,13 +12,15 @@ from fettle.api.middleware import body_of
 from fettle.api.openai.answers import Answer, Choice, Usage, collected, completion_logprobs
 from fettle.api.openai.shapes import CompletionRequest, parsed, schema
 from fettle.api.permissions import needs
-from fettle.api.streaming import EventStream, encode, json_response, until_gone
+from fettle.api.streaming import STREAMS, EventStream, encode, json_response, until_gone
 from fettle.types.generation import GenerateChunk
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
 
-@router.post("/completions", openapi_extra=schema(CompletionRequest), dependencies=[needs("models:use")])
+@router.post(
+    "/completions", openapi_extra=schema(CompletionRequest), responses=STREAMS, dependencies=[needs("models:use")]
+)
 async def create(request: Request) -> Response:
     """Continue texts."""
     asked = parsed(CompletionRequest, await body_of(request))

@@ -17,6 +17,8 @@ from fettle.types.resources import FilePurpose, GivenPurpose, StoredFile
 
 router = APIRouter(prefix="/v1/files", tags=["OpenAI"])
 PURPOSES = get_args(GivenPurpose)
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+CONTENT: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": _BYTES, "text/csv": _BYTES}}}
 UPLOAD = form_document(purpose={"type": "string", "enum": list(PURPOSES)}, **{FILE_FIELD: FILE_PART})
 
 
@@ -53,7 +55,7 @@ def retrieve(file_id: str, request: Request) -> dict[str, Any]:
     return told(_files(request).get(own("file", file_id)))
 
 
-@router.get("/{file_id}/content", dependencies=[needs("files:read")])
+@router.get("/{file_id}/content", response_class=FileResponse, responses=CONTENT, dependencies=[needs("files:read")])
 def content(file_id: str, request: Request) -> FileResponse:
     """What is in a file."""
     file = _files(request).get(own("file", file_id))

@@ -21,6 +21,7 @@ from fettle.api.permissions import needs
 from fettle.errors import FettleError, InvalidInput, NotFound
 from fettle.services.files import Files
 from fettle.store.events import Event
+from fettle.types.ids import MAX_NUMBER
 from fettle.types.resources import Order, StoredFile, TuningJob
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["OpenAI"])
@@ -159,7 +160,7 @@ def _number(event_id: str | None) -> int | None:
     if event_id is None:
         return None
     number = event_id.removeprefix("ftevent-")
-    if not number.isdecimal():
+    if not number.isdecimal() or int(number) > MAX_NUMBER:
         raise NotFound(f"unknown event {event_id!r}", hint="Events are called ftevent-NUMBER.", param="after")
     return int(number)
 

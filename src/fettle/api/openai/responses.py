@@ -17,7 +17,7 @@ from fettle.api.openai.responses_shapes import ResponseRequest, read_items
 from fettle.api.openai.shapes import parsed, schema
 from fettle.api.openai.tools import CallReader
 from fettle.api.permissions import needs
-from fettle.api.streaming import EventStream, encode, json_response, until_gone
+from fettle.api.streaming import STREAMS, EventStream, encode, json_response, until_gone
 from fettle.errors import FettleError, InvalidInput, NotFound
 from fettle.services.responses import Responses
 from fettle.types.generation import GenerateRequest
@@ -26,7 +26,7 @@ from fettle.types.tokens import TokenizeRequest
 router = APIRouter(prefix="/v1/responses", tags=["OpenAI"])
 
 
-@router.post("", openapi_extra=schema(ResponseRequest), dependencies=[needs("models:use")])
+@router.post("", openapi_extra=schema(ResponseRequest), responses=STREAMS, dependencies=[needs("models:use")])
 async def create(request: Request) -> Response:
     """Answer a text or a conversation."""
     asked = parsed(ResponseRequest, await body_of(request))

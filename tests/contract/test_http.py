@@ -1,0 +1,177 @@
+"""Whatever the OpenAPI document allows to be sent, the server answers as it says there; without a key it refuses.
+
+A whole platform is asked in this process, but for its engines, which answer from a script. FETTLE_CONTRACT_EXAMPLES is
+the number of requests for each route; a greater one searches longer and by chance.
+"""
+
+import os
+from collections.abc import Iterator
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.config import SchemathesisConfig
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from fettle.api.app import create_app
+from fettle.api.auth import KeyCheck
+from fettle.registry.custom_models import CustomModels
+from fettle.services.platform import Platform
+from fettle.settings import Settings
+from fettle.store.repository import Repository
+from fettle.testing.model_files import write_model_files
+from fettle.testing.scripted import IdleSupervisor, ScriptedEngines, ScriptedPlatform
+from fettle.types.access import DEFAULT_PROJECT, KeySpec
+from fettle.types.endpoints import EndpointSpec
+from fettle.types.ids import now
+from fettle.types.resources import CustomModel, Order, TuningJob
+from fettle.types.responses import StoredResponse
+from fettle.types.tuning import TuningSpec
+
+KEY = "fettle-contract"
+EXAMPLES = int(os.environ.get("FETTLE_CONTRACT_EXAMPLES", "0"))
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+#: What is deleted is missed by the others, so they come before it.
+ORDER = ("get", "post", "patch", "delete")
+
+
+class Attacked(Platform):
+    """A whole platform without processes: its engines answer from a script, and its jobs stay in the queue."""
+
+    @cached_property
+    def engines(self) -> Any:
+        return ScriptedEngines(dict.fromkeys(("small", "tickets", "tickets:1", "answers"), ("Hello", " world")))
+
+    @cached_property
+    def supervisor(self) -> Any:
+        return IdleSupervisor()
+
+
+def document() -> dict[str, Any]:
+    """The document; what it allows by 'default' is not taken for documented."""
+    found = create_app(ScriptedPlatform(), KeyCheck.of(KEY)).openapi()
+    for methods in found["paths"].values():
+        for operation in methods.values():
+            operation["responses"].pop("default", None)
+    return found
+
+
+@cache
+def operations() -> dict[str, Any]:
+    schema = schemathesis.openapi.from_dict(document(), config=SchemathesisConfig())
+    # The key is what the tests send, or do not.
+    schema.config.generation.with_security_parameters = False
+    found = [one.ok() for one in schema.get_all_operations()]
+    return {one.label: one for one in sorted(found, key=lambda one: ORDER.index(one.method.lower()))}
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    home = tmp_path_factory.mktemp("home")
+    with Attacked(Settings(home=home, database_url="", threads=1)) as opened:
+        opened.base_models.pull(write_model_files(home / "small"))
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def names(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """For each parameter of a path, what is there by that name: requests that name nothing come no further."""
+    folder = tmp_path_factory.mktemp("files")
+    jobs, model = tuned(platform, folder)
+    platform.version_labels.put(model.full_name, "production")
+    platform.endpoints.create(EndpointSpec(name="answers", model=model.full_name))
+    platform.projects.create("other")
+    with platform.files.draft() as path:
+        path.write_text('{"prompt": "a", "completion": "b"}\n')
+        file = platform.files.keep(path, "rows.jsonl", "fine-tune")
+    upload = platform.uploads.create("rows.jsonl", "fine-tune", 9)
+    batch = platform.batches.create("/v1/completions", file, {})
+    key, _ = platform.keys.create(KeySpec(name="somebody"))
+    platform.responses.keep(answer := response())
+    return {
+        "cluster": ["default-hosting", "default-fine-tuning"],
+        "endpoint": ["answers"],
+        "job": jobs,
+        "job_id": jobs,
+        "file_id": [file.id],
+        "upload_id": [upload.id],
+        "batch_id": [batch.id],
+        "response_id": [answer.id],
+        "key": [key.id],
+        "project": ["other"],
+        "label": [f"{model.name}:production"],
+        "name": ["small", model.full_name],
+    }
+
+
+@pytest.fixture(scope="module")
+def app(platform: Platform) -> Any:
+    return create_app(platform, KeyCheck.of(KEY), max_body_bytes=100_000)
+
+
+def asked() -> list[Any]:
+    """Each route with requests that fit the document, and with such as do not where something in them can be wrong."""
+    fitting, unfitting = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
+    found = []
+    for label, operation in operations().items():
+        # Any text fits in a path.
+        has_rules = operation.body or any(one.location.name == "QUERY" for one in operation.iter_parameters())
+        modes = (fitting, unfitting) if has_rules else (fitting,)
+        found += [pytest.param(label, mode, id=f"{label} {mode.value}") for mode in modes]
+    return found
+
+
+@pytest.mark.parametrize(("label", "mode"), asked())
+def test_every_route_answers_as_it_is_documented(
+    label: str, mode: GenerationMode, app: Any, names: dict[str, list[str]]
+) -> None:
+    operation = operations()[label]
+
+    @settings(
+        max_examples=EXAMPLES or 3,
+        derandomize=not EXAMPLES,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.data())
+    def ask(data: st.DataObject) -> None:
+        case = data.draw(operation.as_strategy(generation_mode=mode))
+        for parameter in case.path_parameters:
+            if data.draw(st.booleans()):
+                case.path_parameters[parameter] = data.draw(st.sampled_from(names[parameter]))
+        if operation.definition.raw.get("security"):
+            assert case.call(app=app).status_code == 401
+        case.validate_response(case.call(app=app, headers={"authorization": f"Bearer {KEY}"}), checks=CHECKS)
+
+    ask()
+
+
+def tuned(platform: Platform, folder: Path) -> tuple[list[str], CustomModel]:
+    """A job that waits, one that has succeeded, and the version that it has made."""
+    rows = folder / "rows.jsonl"
+    rows.write_text('{"prompt": "a", "completion": "b"}\n' * 9)
+    spec = TuningSpec(base="small", method="lora", name="tickets")
+    waiting, done = (platform.tuning_jobs.create(spec, rows, order=Order()) for _ in range(2))
+    repository = Repository(platform._database)
+    repository.move(TuningJob, done.id, "running")
+    models = CustomModels(repository.of(DEFAULT_PROJECT), platform._shared.artifacts)
+    files = write_model_files(folder / "adapter")
+    made = models.begin(done, files, kind="lora", prompt_format="prompt", metrics={})
+    return [waiting.id, done.id], models.finish(made)
+
+
+def response() -> StoredResponse:
+    answer = {"id": "resp_1", "object": "response", "output": []}
+    return StoredResponse(id="resp_1", created_at=now(), answer=answer, input_items=())
