@@ -18,6 +18,7 @@ from fettle.api.app import create_app
 from fettle.api.auth import key_of_installation
 from fettle.api.backend import Installation
 from fettle.errors import Conflict, InvalidInput, Unavailable
+from fettle.services.servers import Servers
 from fettle.settings import Settings
 from fettle.types.record import Record
 
@@ -71,7 +72,7 @@ def serve(
                 "whoever is between can read keys and answers: this is no loopback address, and there is no TLS"
             )
         server = Server(create_app(platform, key, preload=preload), lambda: announce(address), tls)
-        with _signals_are_enough():
+        with _signals_are_enough(), Servers(settings.home).listed(os.getpid(), address.base_url):
             server.run(sockets=[connection])
     if not server.started:
         raise Unavailable("the server could not start; its log says why")

@@ -36,6 +36,7 @@ COMMANDS = {
     "clusters": "Reserve units of this machine for tuning or serving.",
     "endpoints": "Serve models under names of their own.",
     "up": "Serve all models over an OpenAI-compatible HTTP API.",
+    "status": "Show what runs, waits and is kept here.",
     "bench": "Measure a server under load.",
     "doctor": "Check this installation.",
 }
