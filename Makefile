@@ -38,6 +38,7 @@ fix: $(INSTALLED_DEV)  ## format, and refresh the generated documents
 	$(BIN)/python scripts/generate_docs.py
 
 bench: $(INSTALLED_DEV)  ## NAME=serving or NAME=tuning: measure beside the peers and record
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[peers]"
 	$(BIN)/python benchmarks/$(NAME)/bench.py
 
 e2e: $(INSTALLED_DEV)  ## only the tests that start real processes

@@ -17,6 +17,9 @@ class Settings(BaseModel):
 
     home: Path = Field(default=Path("~/.fettle"), description="folder for the database, artifacts and logs")
     api_key: str = Field(default="", description="key that clients must send; made at first start when empty")
+    url: str = Field(
+        default="", description="server that carries out commands, e.g. http://127.0.0.1:8000; empty: this machine"
+    )
     host: str = Field(default="127.0.0.1", description="address that the server listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="port that the server listens on; 0 takes a free one")
     tls_cert: Path | None = Field(
@@ -27,6 +30,7 @@ class Settings(BaseModel):
         default="warning", description="what the server's log tells; info is a line per request"
     )
     log_format: Literal["text", "json"] = Field(default="text", description="the log's lines: for people, or JSON")
+    otlp_url: str = Field(default="", description="OpenTelemetry collector that requests' spans are sent to, over HTTP")
     threads: int = Field(default=2, ge=1, le=1024, description="CPU threads per worker process")
     max_tuning_jobs: int = Field(default=1, ge=1, le=64, description="tuning jobs that a server runs at once")
     num_processes: int = Field(

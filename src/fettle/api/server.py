@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from fettle.api.app import create_app
 from fettle.api.auth import key_of_installation
 from fettle.api.backend import Installation
+from fettle.api.tracing import traced
 from fettle.errors import Conflict, InvalidInput, Unavailable
 from fettle.services.servers import Servers
 from fettle.settings import Settings
@@ -71,8 +72,13 @@ def serve(
             log.warning(
                 "whoever is between can read keys and answers: this is no loopback address, and there is no TLS"
             )
-        server = Server(create_app(platform, key, preload=preload), lambda: announce(address), tls)
-        with _signals_are_enough(), Servers(settings.home).listed(os.getpid(), address.base_url):
+        app = create_app(platform, key, preload=preload)
+        server = Server(app, lambda: announce(address), tls)
+        with (
+            traced(app, settings.otlp_url),
+            _signals_are_enough(),
+            Servers(settings.home).listed(os.getpid(), address.base_url),
+        ):
             server.run(sockets=[connection])
     if not server.started:
         raise Unavailable("the server could not start; its log says why")
