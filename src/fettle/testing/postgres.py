@@ -1,5 +1,7 @@
 """A PostgreSQL server of the tests' own; each test gets a fresh database on it."""
 
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -16,6 +18,24 @@ from fettle.types.ids import new_id
 _NEWEST = "newest"
 # Safe from nothing, and fast; not in UTC, so that a moment which is not converted is found.
 _SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "timezone": "Asia/Kolkata"}
+
+
+# Ends what is left when whoever started it is gone: then its standard input ends, however that process ended.
+_WATCH = """
+import os, shutil, signal, sys, time
+folder = sys.argv[1]
+sys.stdin.buffer.read()
+try:
+    with open(os.path.join(folder, "data", "postmaster.pid")) as file:
+        pid = int(file.readline())
+    os.kill(pid, signal.SIGQUIT)
+    for _ in range(200):
+        os.kill(pid, 0)
+        time.sleep(0.05)
+except (OSError, ValueError):
+    pass  # it has ended
+shutil.rmtree(folder, ignore_errors=True)
+"""
 
 
 class Postgres:
@@ -68,5 +88,17 @@ class Postgres:
 def running_postgres() -> Iterator[Postgres]:
     """A server for the time of the block."""
     # Not below pytest's folders: the user that the server runs as may not look into those, and their names are long.
-    with tempfile.TemporaryDirectory(prefix="fettle-pg-") as folder, Postgres(Path(folder)) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="fettle-pg-") as folder,
+        watched(Path(folder)),
+        Postgres(Path(folder)) as server,
+    ):
         yield server
+
+
+@contextmanager
+def watched(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Have the server in `folder` ended, and the folder removed, also when this process is killed inside the block."""
+    command = [sys.executable, "-I", "-c", _WATCH, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as watcher:
+        yield watcher
