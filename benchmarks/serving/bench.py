@@ -1,157 +1,128 @@
-"""Serve the same requests with the engine, `transformers` and `peft`; print ratios and write a result file."""
+"""Serve the same requests with the engine and its peers; print every target beside what was measured."""
 
 import argparse
-import random
 import sys
 import tempfile
-import time
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from common import SHAPES, cell, write_result
-from contenders import NUM_ADAPTERS, Contender, Ours, Peft, Transformers, make_folders
+from common import SHAPES, write_result
+from folders import make_folders
+from measure import Workload, measure_case, measure_probe
+from plan import CASES, PROBES, QUICK_CASES, Case
+from results import Results
+from targets import targets
 
 from fettle.models.dtypes import dtype_for
 
 HERE = Path(__file__).parent
-LORA = [f"lora-{number}" for number in range(NUM_ADAPTERS)]
-MIXED = [name for number in range(NUM_ADAPTERS // 2) for name in (f"lora-{number}", f"ia3-{number}")]
-Runs = list[dict[str, Any]]
+#: The load of the server, and how many adapters give a first token.
+CLIENTS, FIRST_TOKENS = 32, 15
 
 
 def main() -> None:
-    """Run all cases at all concurrencies."""
+    """Measure what was asked for."""
     asked = _arguments()
-    torch.set_num_threads(asked.threads)
-    dtype = str(dtype_for(asked.dtype)).removeprefix("torch.")
-    runs: Runs = []
-    with tempfile.TemporaryDirectory() as folder:
-        make_folders(Path(folder), asked.shape)
-        for case, names, make in _cases(Path(folder), dtype):
-            contenders = make()
-            for concurrency in asked.concurrency:
-                runs += _compare(asked, case, names, contenders, concurrency)
-    wall, cpu = _table(runs, "tokens_per_second"), _table(runs, "tokens_per_cpu_second")
-    _show(wall, f"{asked.shape}, {dtype}, {asked.threads} threads: output tokens per second")
-    _show(cpu, "the same per CPU second (what to look at on a busy machine)")
-    _write(asked, dtype, runs, wall + cpu)
+    work = _workload(asked)
+    cases = _cases(asked)
+    results = Results()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for shape in {case.shape for case in cases.values()} | {asked.shape or "m110"}:
+            make_folders(folder / shape, shape)
+        _probe(asked, work, folder, results)
+        for case_name, case in cases.items():
+            _say(case_name)
+            measure_case(case_name, case, work, folder, results)
+    rows = [target.row(results) for target in targets(work.dtype)]
+    _show_speeds(results, work)
+    _show_targets(rows)
+    settings = {**vars(asked), "results": str(asked.results), "workload": work._asdict()}
+    write_result(asked.results, "serving", {"settings": settings, "targets": rows} | results.plain())
 
 
-def _cases(folder: Path, dtype: str) -> list[tuple[str, list[str] | None, Callable[[], list[Contender]]]]:
-    return [
-        ("base", None, lambda: [Ours(folder, dtype, []), Transformers(folder, dtype)]),
-        ("lora", LORA, lambda: [Ours(folder, dtype, LORA), Peft(folder, dtype, LORA)]),
-        ("mixed", MIXED, lambda: [Ours(folder, dtype, MIXED)]),
-    ]
+def _probe(asked: argparse.Namespace, work: Workload, folder: Path, results: Results) -> None:
+    settings: dict[str, Any] = work._asdict() | {"shape": asked.shape or "m110", "concurrency": CLIENTS}
+    repeats = {"first_token": FIRST_TOKENS}
+    for name in asked.probes:
+        _say(name)
+        measure_probe(name, settings | {"repeats": repeats.get(name, work.repeats)}, folder, results)
 
 
-def _compare(
-    asked: argparse.Namespace, case: str, names: list[str] | None, contenders: list[Contender], concurrency: int
-) -> Runs:
-    """Every contender on the same prompts, in turn; the first round only warms up.
-
-    Each round has prompts of its own: an engine that keeps what it computed of a prompt must compute these.
-    """
-    draw = random.Random(concurrency)
-    vocabulary = SHAPES[asked.shape]["vocab_size"]
-
-    def drawn() -> list[list[int]]:
-        return [[draw.randrange(5, vocabulary) for _ in range(asked.prompt_tokens)] for _ in range(concurrency)]
-
-    prompts = drawn()
-    adapters = [names[place % len(names)] for place in range(concurrency)] if names else None
-    runs, answers = [], {}
-    for contender in contenders:
-        answers[contender.name] = contender.answers(prompts, asked.new_tokens, adapters)
-    shares = _share_equal(list(answers.values()))
-    for repeat in range(asked.repeats):
-        prompts = drawn()
-        for contender in contenders:
-            start, start_cpu = time.perf_counter(), time.process_time()
-            made = contender.answers(prompts, asked.new_tokens, adapters)
-            seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
-            if any(len(row) != asked.new_tokens for row in made):
-                raise SystemExit(f"{contender.name} did not make {asked.new_tokens} tokens for each prompt")
-            run = {"case": case, "concurrency": concurrency, "contender": contender.name, "repeat": repeat}
-            num_tokens = concurrency * asked.new_tokens
-            run |= {"seconds": seconds, "tokens_per_second": num_tokens / seconds}
-            run |= {"cpu_seconds": cpu_seconds, "tokens_per_cpu_second": num_tokens / cpu_seconds}
-            runs.append(run | {"share_of_equal_tokens": shares})
-    return runs
+def _cases(asked: argparse.Namespace) -> dict[str, Case]:
+    """Those asked for, as they were asked for."""
+    names = asked.cases if asked.cases is not None else QUICK_CASES if asked.quick else CASES
+    change: dict[str, Any] = {"shape": asked.shape} if asked.shape else {}
+    return {name: CASES[name]._replace(**change, **_narrowed(asked, CASES[name])) for name in names}
 
 
-def _share_equal(answers: list[list[list[int]]]) -> float | None:
-    """The share of tokens that both contenders gave alike, up to where each answer first differs."""
-    if len(answers) < 2:
-        return None
-    same = total = 0
-    for one, other in zip(*answers, strict=True):
-        pairs = list(zip(one, other, strict=True))
-        same += next((place for place, (a, b) in enumerate(pairs) if a != b), len(pairs))
-        total += len(pairs)
-    return same / total
-
-
-def _table(runs: Runs, measure: str) -> Runs:
-    """Per case and concurrency the best runs and their ratios."""
-    best: dict[tuple[str, int], dict[str, float]] = {}
-    for run in runs:
-        of = best.setdefault((run["case"], run["concurrency"]), {})
-        of[run["contender"]] = max(of.get(run["contender"], 0.0), run[measure])
-    return [_row(case, concurrency, speeds, best, measure) for (case, concurrency), speeds in best.items()]
-
-
-def _row(
-    case: str, concurrency: int, speeds: dict[str, float], best: dict[tuple[str, int], dict[str, float]], measure: str
-) -> dict[str, Any]:
-    other = next((name for name in speeds if name != "fettle"), None)
-    base = best.get(("base", concurrency), {}).get("fettle")
+def _narrowed(asked: argparse.Namespace, case: Case) -> dict[str, Any]:
+    wanted = asked.concurrency or ([8] if asked.quick else case.concurrency)
+    contenders = asked.contenders or case.contenders
     return {
-        "measure": measure,
-        "case": case,
-        "concurrency": concurrency,
-        "fettle": speeds["fettle"],
-        "other": other,
-        "other_speed": speeds[other] if other else None,
-        "ratio_to_other": speeds["fettle"] / speeds[other] if other else None,
-        "ratio_to_own_base": speeds["fettle"] / base if base else None,
+        "concurrency": tuple(number for number in case.concurrency if number in wanted),
+        "contenders": tuple(name for name in case.contenders if name in contenders),
     }
 
 
-def _show(rows: Runs, title: str) -> None:
-    print(f"\n{title}\n")
-    print(f"{'case':<7}{'concurrency':>12}{'fettle':>9}{'other':>9}  {'':<13}{'ratio':>7}{'to own base':>13}")
+def _workload(asked: argparse.Namespace) -> Workload:
+    return Workload(
+        prompt_tokens=asked.prompt_tokens,
+        new_tokens=asked.new_tokens,
+        repeats=asked.repeats or (1 if asked.quick else 3),
+        most_seconds=asked.most_seconds,
+        dtype=str(dtype_for(asked.dtype)).removeprefix("torch."),
+        threads=asked.threads,
+    )
+
+
+def _say(what: str) -> None:
+    print(f"measuring {what}", file=sys.stderr, flush=True)
+
+
+def _show_speeds(results: Results, work: Workload) -> None:
+    print(f"\nOutput tokens per second, {work.dtype}, {work.threads} threads; of CPU seconds, the same per second\n")
+    print(f"{'case':<10}{'at once':>8}  {'contender':<18}{'for':<10}{'tokens/s':>9}{'per CPU s':>11}{'equal':>8}")
+    for key in sorted(results.keys, key=lambda key: (list(CASES).index(key[0]), key[3])):
+        case, contender, on, concurrency = key
+        speeds = [
+            results.speed(case, contender, concurrency, on, measure)
+            for measure in ("tokens_per_second", "tokens_per_cpu_second")
+        ]
+        share = results.share_equal(key)
+        equal = "-" if share is None else f"{share:.0%}"
+        print(f"{case:<10}{concurrency:>8}  {contender:<18}{on:<10}{speeds[0]:>9.0f}{speeds[1]:>11.0f}{equal:>8}")
+
+
+def _show_targets(rows: list[dict[str, Any]]) -> None:
+    width = max(len(row["what"]) for row in rows)
+    print(f"\n{'what':<{width}}{'target':>13}{'measured':>12}  holds")
     for row in rows:
-        print(
-            f"{row['case']:<7}{row['concurrency']:>12}{row['fettle']:>9.0f}"
-            f"{cell(row['other_speed'], '.0f'):>9}  {row['other'] or '':<13}"
-            f"{cell(row['ratio_to_other'], '.2f'):>7}{cell(row['ratio_to_own_base'], '.2f'):>13}"
-        )
-
-
-def _write(asked: argparse.Namespace, dtype: str, runs: Runs, rows: Runs) -> None:
-    settings = vars(asked) | {"dtype": dtype, "results": str(asked.results)}
-    write_result(asked.results, f"{asked.shape}-{dtype}", {"settings": settings, "summary": rows, "runs": runs})
+        if row["holds"] is None:
+            print(f"{row['what']:<{width}}{row['target']:>13}{'-':>12}  not measured: {row['why']}")
+        else:
+            holds = "yes" if row["holds"] else "no"
+            print(f"{row['what']:<{width}}{row['target']:>13}{row['shown']:>12}  {holds}")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", choices=SHAPES, default="m8")
+    parser.add_argument("--quick", action="store_true", help="8 requests at once, once each, fewer cases: 5 minutes")
+    parser.add_argument("--cases", choices=CASES, nargs="*", help="only these")
+    parser.add_argument("--contenders", nargs="+", help="only these")
+    parser.add_argument("--probes", choices=PROBES, nargs="*", default=PROBES, help="only these")
+    parser.add_argument("--concurrency", type=int, nargs="+", help="only these of each case")
+    parser.add_argument("--shape", choices=SHAPES, help="for all cases, e.g. to try the program out")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
-    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--prompt-tokens", type=int, default=128)
     parser.add_argument("--new-tokens", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, help="rounds that count; 3, or 1 when quick")
+    parser.add_argument("--most-seconds", type=float, default=40, help="for the rounds of a contender, after the first")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder for the result file")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")
     main()
