@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 
 import httpx
+import psutil
 from clients import Findings
 from home import VERSIONS, num_versions
 from names import ENDPOINTS, LABEL, Names
@@ -89,12 +90,14 @@ async def kill_engines(server: Server, names: Names, findings: Findings, until: 
 
 
 async def _is_back(server: Server, engine: str, killed: int) -> bool:
-    """Whether another process serves what the killed one did, before its time is over; or nobody needs it."""
+    """Whether another process serves what the killed one did, before its time is over."""
     async with server.http() as http:
         deadline = time.monotonic() + RECOVERY_SECONDS
         while time.monotonic() < deadline:
             await asyncio.sleep(0.2)
-            others = {name for pid, name in server.engines().items() if pid != killed}
-            if engine in others and (await http.get("/readyz")).status_code == 200:
+            # The server has looked at how it ended, so it knows that it did.
+            is_noticed = not psutil.pid_exists(killed)
+            is_served = engine in {name for pid, name in server.engines().items() if pid != killed}
+            if is_noticed and is_served and (await http.get("/readyz")).status_code == 200:
                 return True
     return False

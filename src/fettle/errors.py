@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+#: Names in a hint, which may be thousands.
+_MOST_SHOWN = 20
+
 
 class FettleError(Exception):
     """Something a user can act on; anything that is not one of these is a bug.
@@ -96,6 +99,10 @@ class Unavailable(FettleError):
     code, http_status, exit_code = "unavailable", 503, 1
 
 
+class Ending(Unavailable):
+    """What was asked ends in good order and has not begun with this; its successor can be asked."""
+
+
 class StorageFailed(FettleError):
     """A file or folder could not be read or written (full disk, missing rights)."""
 
@@ -132,5 +139,6 @@ def unknown(what: str, name: str, known: Iterable[str], *, param: str = "") -> N
     """The error for a name that is in no table, with the nearest known one as a hint."""
     names = sorted(known)
     near = get_close_matches(name, names, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names) or 'none yet'}."
+    shown = ", ".join([*names[:_MOST_SHOWN], *(["..."] if len(names) > _MOST_SHOWN else [])])
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {shown or 'none yet'}."
     return NotFound(f"unknown {what} {name!r}", hint=hint, param=param)

@@ -31,7 +31,7 @@ from fettle.clusters.frames import (
     from_worker,
     packed,
 )
-from fettle.errors import FettleError, Unavailable
+from fettle.errors import Ending, FettleError, Unavailable
 from fettle.types.encoding import Encoded, EncodeRequest
 from fettle.types.generation import GenerateChunk, GenerateRequest
 from fettle.types.ids import new_id
@@ -86,6 +86,7 @@ class EngineClient:
         """Wait until the model is loaded; what the worker says about it.
 
         Raises:
+            Ending: it was closed before.
             FettleError: it could not be loaded.
         """
         return await asyncio.shield(self._ready)
@@ -96,7 +97,8 @@ class EngineClient:
         """The chunks of all choices as they are made; the engine stops when the iterator is closed or cancelled.
 
         Raises:
-            Unavailable: the worker died or is closing.
+            Ending: it is closing, and has not begun with this.
+            Unavailable: the worker died.
             FettleError: what the engine says is wrong with the request.
         """
         request_id, unfinished = new_id("req"), set(range(request.num_choices))
@@ -120,7 +122,8 @@ class EngineClient:
         """What a sentence encoder makes of texts.
 
         Raises:
-            Unavailable: the worker died or is closing.
+            Ending: it is closing, and has not begun with this.
+            Unavailable: the worker died.
             FettleError: what the engine says is wrong with the request.
         """
         frame = Encode(new_id("req"), request.model_dump(), adapter)
@@ -135,7 +138,8 @@ class EngineClient:
         """A prompt's tokens.
 
         Raises:
-            Unavailable: the worker died or is closing.
+            Ending: it is closing, and has not begun with this.
+            Unavailable: the worker died.
             FettleError: what the engine says is wrong with the request.
         """
         frame = Tokenize(new_id("req"), request.model_dump(), adapter)
@@ -184,10 +188,10 @@ class EngineClient:
             del self._replies[frame.id]
 
     async def _send(self, frame: ToWorker) -> None:
+        if self._is_closing:
+            raise Ending("the engine is shutting down")
         if self._death is not None:
             raise self._death
-        if self._is_closing:
-            raise Unavailable("the engine is shutting down")
         self._writer.write(packed(frame))
         with suppress(ConnectionError):  # the listener sees the same end and tells it to all who wait
             await self._writer.drain()
@@ -231,7 +235,7 @@ class EngineClient:
         self._death = Unavailable("the engine has ended" + (f"; its last words:\n{words}" if words else ""))
         self._writer.close()
         if not self._ready.done():
-            self._ready.set_exception(self._death)
+            self._ready.set_exception(Ending("the engine was ended") if self._is_closing else self._death)
         for reply in self._replies.values():
             if not reply.done():
                 reply.set_exception(self._death)

@@ -3,15 +3,16 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+from fettle.clusters.engine_client import EngineClient
 from fettle.clusters.local_engine import LocalEngine
-from fettle.errors import FettleError, InvalidInput, NotFound, unknown
+from fettle.errors import Ending, FettleError, InvalidInput, NotFound, unknown
 from fettle.registry.base_models import not_installed
 from fettle.services.base_models import BaseModels
 from fettle.services.custom_models import CustomModels
@@ -24,6 +25,7 @@ from fettle.types.generation import GenerateChunk, GenerateRequest
 from fettle.types.tokens import DetokenizeRequest, Tokenized, TokenizeRequest
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 DRAIN_SECONDS = 30.0
 #: Times in a row that an engine is started again without having been asked anything.
 MAX_RESTARTS = 3
@@ -99,10 +101,14 @@ class Engines:
         if found.is_encoder:
             hint = "Ask it at /v1/classify or /v1/embeddings, or with `fettle classify`."
             raise InvalidInput(f"{request.model!r} is a sentence encoder: it writes no text", hint=hint, param="model")
-        engine = await self._loaded(found)
-        async with aclosing(engine.client.generate(request, found.adapter)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        is_begun = False
+        while not is_begun:
+            client = await self._loaded(found)
+            with suppress(Ending):
+                async with aclosing(client.generate(request, found.adapter)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                is_begun = True
 
     async def encode(self, request: EncodeRequest) -> Encoded:
         """What a sentence encoder makes of texts; cancelling it stops the work.
@@ -117,19 +123,17 @@ class Engines:
             hint = "Ask it at /v1/chat/completions, or take a sentence encoder such as minilm."
             told = f"{request.model!r} writes text: it gives no vectors or classes"
             raise InvalidInput(told, hint=hint, param="model")
-        engine = await self._loaded(found)
-        return await engine.client.encode(request, found.adapter)
+        return await self._told(found, lambda client: client.encode(request, found.adapter))
 
     async def tokenize(self, request: TokenizeRequest) -> Tokenized:
         """A prompt's tokens, as they are when the model is asked to answer it; raises as `generate`."""
         found = await asyncio.to_thread(self.find, request.model)
-        engine = await self._loaded(found)
-        return await engine.client.tokenize(request, found.adapter)
+        return await self._told(found, lambda client: client.tokenize(request, found.adapter))
 
     async def detokenize(self, request: DetokenizeRequest) -> str:
         """The text of a model's tokens; raises as `generate`."""
-        engine = await self._loaded(await asyncio.to_thread(self.find, request.model))
-        return await engine.client.detokenize(request)
+        found = await asyncio.to_thread(self.find, request.model)
+        return await self._told(found, lambda client: client.detokenize(request))
 
     def states(self) -> dict[str, str]:
         """Each engine's state: loading, ready or failed."""
@@ -143,6 +147,7 @@ class Engines:
 
     async def release(self, cluster_id: str) -> None:
         """End a hosting cluster's engines, after what they answer now; they start again when they are asked."""
+        await asyncio.gather(*(task for name, task in self._starting.items() if name.endswith(f"@{cluster_id}")))
         names = [name for name in self._engines if name.endswith(f"@{cluster_id}")]
         engines = [self._engines.pop(name) for name in names]
         await asyncio.gather(*(engine.stop(DRAIN_SECONDS) for engine in engines))
@@ -161,14 +166,23 @@ class Engines:
         for engine in self._engines.values():
             engine.worker.terminate(grace_seconds=1)
 
-    async def _loaded(self, found: Resolved) -> LocalEngine:
+    async def _told(self, found: Resolved, ask: Callable[[EngineClient], Awaitable[T]]) -> T:
+        """What the engine answers; its successor, if it ends before it has begun."""
+        while True:
+            client = await self._loaded(found)
+            with suppress(Ending):
+                return await ask(client)
+
+    async def _loaded(self, found: Resolved) -> EngineClient:
         """The running engine, once the model and its adapter are loaded."""
-        engine = await self._engine(found)
-        await engine.client.ready()
-        self._restarts[found.engine] = 0
-        if found.adapter and found.adapter_path:
-            await engine.load_adapter(found.adapter, found.adapter_path)
-        return engine
+        while True:
+            engine = await self._engine(found)
+            with suppress(Ending):
+                await engine.client.ready()
+                self._restarts[found.engine] = 0
+                if found.adapter and found.adapter_path:
+                    await engine.load_adapter(found.adapter, found.adapter_path)
+                return engine.client
 
     async def _engine(self, found: Resolved) -> LocalEngine:
         """The running engine, started if there is none; it may still be loading."""
@@ -202,6 +216,8 @@ class Engines:
         """Start an engine again that had been ready and died, a few times; else it waits until it is asked."""
         try:
             await engine.client.ready()
+        except Ending:
+            return
         except FettleError as error:
             log.error("an engine could not load", extra={"engine": found.engine, "error": str(error)})
             return

@@ -1,11 +1,13 @@
 """Endpoints: stable names for models on hosting clusters, switched on and off one by one."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
 
-from fettle.errors import Conflict, InvalidInput, NotFound
+from fettle.errors import Conflict, InvalidInput, NotFound, Unavailable
 from fettle.services.platform import Platform
 from fettle.testing.model_files import write_model_files
 from fettle.types.clusters import ClusterSpec
@@ -68,12 +70,41 @@ async def test_an_endpoint_follows_its_label_and_a_pinned_one_stays(serving: Pla
     assert await answer(serving, "tickets:production") == second.id
 
 
-async def test_an_engine_that_died_comes_back_with_the_same_endpoints(serving: Platform, create: Create) -> None:
+async def test_an_engine_that_is_killed_under_load_tells_all_who_wait_and_comes_back_with_its_endpoints(
+    serving: Platform, create: Create
+) -> None:
+    first, second = (serving.tuning_jobs.run(create().id) for _ in range(2))
+    serving.version_labels.put("tickets:1", "production")
+    models = {"labelled": "tickets:production", "newest": "tickets", "plain": "small", "off": "tickets"}
+    for name, model in models.items():
+        endpoint(serving, name, model)
+    serving.endpoints.deactivate("off")
+    held = [serving.engines.generate(GenerateRequest(model=name, text="hold")) for name in [*models][:3] * 4]
+    await asyncio.gather(*map(anext, held))
+    ((engine, stats),) = (await serving.engines.stats()).items()
+    os.kill(stats["pid"], signal.SIGKILL)
+    ends = await asyncio.gather(*map(anext, held), return_exceptions=True)
+    assert {(type(end), getattr(end, "http_status", None)) for end in ends} == {(Unavailable, 503)}
+    async with asyncio.timeout(30):
+        while serving.engines.states() != {engine: "ready"}:
+            await asyncio.sleep(0.01)
+    assert [await answer(serving, n) for n in ("labelled", "newest", "plain")] == [first.id, second.id, "none"]
+    with pytest.raises(Conflict, match="'off' is inactive"):
+        await answer(serving, "off")
+
+
+async def test_who_waits_for_an_engine_that_is_given_up_is_answered_by_the_next_one(
+    serving: Platform, create: Create
+) -> None:
+    """The last endpoint of a cluster goes off, and on again, while its engine loads."""
     model = serving.tuning_jobs.run(create().id)
     endpoint(serving, "answers", "tickets")
-    assert await answer(serving, "answers") == model.id
-    with pytest.raises(Exception, match="engine"):
-        [chunk async for chunk in serving.engines.generate(GenerateRequest(model="answers", text="die"))]
+    asking = asyncio.create_task(answer(serving, "answers"))
+    async with asyncio.timeout(30):
+        while not serving.engines.states():
+            await asyncio.sleep(0)
+    await serving.engines.release(serving.endpoints.get("answers").cluster_id)
+    assert await asking == model.id
     assert await answer(serving, "answers") == model.id
 
 
