@@ -14,6 +14,7 @@ from fettle.adapters.inject import sites_of
 from fettle.adapters.virtual import virtual_misfits, virtual_tokens
 from fettle.errors import UnsupportedModel, unknown
 from fettle.models.decoder import Decoder
+from fettle.models.encoder import Encoder
 from fettle.models.virtual_tokens import VirtualTokens
 
 _ABSENT = -2
@@ -72,16 +73,19 @@ class _Loaded:
 class AdapterPool:
     """Which adapters there are and which of them are in the bank."""
 
-    def __init__(self, bank: AdapterBank, decoder: Decoder, *, max_bytes: int) -> None:
+    def __init__(self, bank: AdapterBank, model: Decoder | Encoder, *, max_bytes: int) -> None:
         """No adapters yet.
 
         Args:
             bank: that they are put into.
-            decoder: that they are computed with, and in its number type; it looks into that bank.
+            model: that they are computed with, and in its number type; it looks into that bank.
             max_bytes: of resident adapters; one alone is always allowed.
         """
-        self._bank, self._max_bytes, self._decoder = bank, max_bytes, decoder
-        self._sites = {site.name: site for site in sites_of(decoder)}
+        self._bank, self._max_bytes = bank, max_bytes
+        # A sentence encoder has no keys and values that virtual tokens could be.
+        self._decoder = None if isinstance(model, Encoder) else model
+        self._dtype = next(model.parameters()).dtype if isinstance(model, Encoder) else model.dtype
+        self._sites = {site.name: site for site in sites_of(model)}
         self._by_name: dict[str, PooledAdapter] = {}
         # Least recently used first.
         self._resident: dict[PooledAdapter, None] = {}
@@ -197,11 +201,14 @@ class AdapterPool:
             listed = "\n".join(f"  {fault}" for fault in faults[:10])
             raise UnsupportedModel(f"the adapter in {folder} does not fit this model:\n{listed}")
         self.num_loads += 1
-        adapter = adapter.to(self._decoder.dtype)
-        return _Loaded(adapter, virtual_tokens(adapter, self._decoder))
+        adapter = adapter.to(self._dtype)
+        return _Loaded(adapter, virtual_tokens(adapter, self._decoder) if self._decoder else None)
 
     def _misfits(self, adapter: Adapter) -> Iterable[str]:
-        yield from virtual_misfits(adapter, self._decoder.config)
+        if self._decoder:
+            yield from virtual_misfits(adapter, self._decoder.config)
+        elif adapter.virtual:
+            yield "virtual tokens: a sentence encoder takes none"
         for name, params in adapter.sites.items():
             if name not in self._sites:
                 yield f"{name}: no such linear layer"

@@ -1,7 +1,8 @@
 """The engine of a sentence encoder: texts in, vectors and classes out, for all its tuned versions in one batch."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -9,14 +10,15 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from fettle.adapters.adapter import Adapter
 from fettle.adapters.bank import BASE, AdapterBank
-from fettle.adapters.files import CONFIG, load_adapter
+from fettle.adapters.files import CONFIG
 from fettle.adapters.inject import inject
-from fettle.errors import InvalidInput, UnsupportedModel, unknown
+from fettle.errors import FettleError, InvalidInput, unknown
 from fettle.models.encoder import Encoder, embeddings
 from fettle.models.encoder_files import load_encoder
 from fettle.models.head import Head, load_head
+from fettle.serving.adapter_pool import AdapterPool, PooledAdapter
+from fettle.serving.settings import EngineSettings
 from fettle.types.encoding import Encoded, EncodeRequest
 
 #: Tokens that are computed at once.
@@ -29,11 +31,16 @@ class Version:
 
     Attributes:
         head: None if it has no classes.
-        slot: of its adapter in the bank; the base's if its encoder is that.
+        adapter: None if its encoder is the base.
     """
 
     head: Head | None
-    slot: int = BASE
+    adapter: PooledAdapter | None = None
+
+    @property
+    def slot(self) -> int:
+        """Of its adapter in the bank; valid while that is resident."""
+        return self.adapter.slot if self.adapter else BASE
 
 
 @dataclass
@@ -57,27 +64,43 @@ class Request:
         return Encoded(values=tuple(self.values), labels=labels, prompt_tokens=sum(map(len, self.texts)))
 
 
+@dataclass
+class Batch:
+    """What a step computes.
+
+    Attributes:
+        texts: each with its request.
+        versions: whose adapters are kept in memory for it.
+        failed: requests whose adapter cannot be had any more, and why.
+    """
+
+    texts: list[tuple[Request, Sequence[int]]] = field(default_factory=list)
+    versions: dict[Version, None] = field(default_factory=dict)
+    failed: dict[str, FettleError] = field(default_factory=dict)
+
+
 class EncoderEngine:
     """One encoder with its tuned versions; synchronous."""
 
-    def __init__(self, encoder: Encoder, head: Head | None = None) -> None:
+    def __init__(self, encoder: Encoder, head: Head | None = None, settings: EngineSettings | None = None) -> None:
         """An engine without tuned versions; `head` is that of an encoder whose weights were tuned."""
         self._encoder, self._bank = encoder, AdapterBank()
-        self._sites = {site.name: site for site in inject(encoder, self._bank)}
+        inject(encoder, self._bank)
+        max_bytes = (settings or EngineSettings()).adapter_bytes
+        self._adapters = AdapterPool(self._bank, encoder, max_bytes=max_bytes)
         self._versions: dict[str | None, Version] = {None: Version(head)}
-        self._leaving: list[Version] = []
         self._waiting: deque[Request] = deque()
         self._num_texts = self._num_tokens = 0
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, settings: EngineSettings | None = None) -> Self:
         """The engine of the model in a folder.
 
         Raises:
             UnsupportedModel: its files cannot be loaded.
         """
         encoder = load_encoder(folder)
-        return cls(encoder, load_head(folder, encoder.config.hidden_size))
+        return cls(encoder, load_head(folder, encoder.config.hidden_size), settings)
 
     @property
     def context(self) -> int:
@@ -95,11 +118,12 @@ class EncoderEngine:
         Raises:
             UnsupportedModel: it cannot be read, or does not fit the encoder; the old one then stays.
         """
-        head = load_head(folder, self._encoder.config.hidden_size)
-        adapter = self._fitting(folder) if (folder / CONFIG).exists() else None
-        if name in self._versions:
+        head, has_adapter = load_head(folder, self._encoder.config.hidden_size), (folder / CONFIG).exists()
+        if has_adapter:
+            self._adapters.add(name, folder)
+        elif name in self._versions:
             self.remove_adapter(name)
-        self._versions[name] = Version(head, self._bank.add(adapter) if adapter else BASE)
+        self._versions[name] = Version(head, self._adapters.get(name) if has_adapter else None)
 
     def remove_adapter(self, name: str) -> None:
         """Forget a tuned version; requests that use it go on to their end.
@@ -107,9 +131,9 @@ class EncoderEngine:
         Raises:
             NotFound: there is none of this name.
         """
-        self._leaving.append(self._version(name))
+        if self._version(name).adapter:
+            self._adapters.remove(name)
         del self._versions[name]
-        self._free()
 
     def add(self, request_id: str, request: EncodeRequest, texts: Sequence[Sequence[int]], adapter: str | None) -> None:
         """Queue a request, its texts as tokens.
@@ -135,13 +159,15 @@ class EncoderEngine:
         self._waiting = deque(request for request in self._waiting if request.id != request_id)
 
     @torch.inference_mode()
-    def step(self) -> list[tuple[str, Encoded]]:
-        """Compute the next texts of those who wait, first come first served; the requests that are done with it."""
-        self._compute(self._next())
-        done = [request for request in self._waiting if request.is_done]
-        self._waiting = deque(request for request in self._waiting if not request.is_done)
-        self._free()
-        return [(request.id, request.answer()) for request in done]
+    def step(self) -> list[tuple[str, Encoded | FettleError]]:
+        """Compute the next texts of those who wait, first come first served; the requests that end with it, and how."""
+        with self._batch() as batch:
+            if batch.texts:
+                self._compute(batch.texts)
+        done = {request.id: request.answer() for request in self._waiting if request.is_done}
+        ended: dict[str, Encoded | FettleError] = {**batch.failed, **done}
+        self._waiting = deque(request for request in self._waiting if request.id not in ended)
+        return list(ended.items())
 
     def stats(self) -> dict[str, Any]:
         """Counters by name."""
@@ -150,6 +176,8 @@ class EncoderEngine:
             "texts": self._num_texts,
             "tokens": self._num_tokens,
             "adapters": len(self._versions) - 1,
+            "adapters_resident": self._adapters.num_resident,
+            "adapter_bytes": self._adapters.resident_bytes,
         }
 
     def _version(self, name: str | None) -> Version:
@@ -157,17 +185,40 @@ class EncoderEngine:
             raise unknown("adapter", str(name), [known for known in self._versions if known], param="model")
         return self._versions[name]
 
-    def _next(self) -> list[tuple[Request, Sequence[int]]]:
+    @contextmanager
+    def _batch(self) -> Iterator[Batch]:
+        """What is computed next; inside the block its versions' adapters stay in memory."""
+        batch = Batch()
+        try:
+            self._fill(batch)
+            yield batch
+        finally:
+            for version in batch.versions:
+                if version.adapter:
+                    self._adapters.unpin(version.adapter)
+
+    def _fill(self, batch: Batch) -> None:
         """Texts that fit into a step, at least one; those of a request stay in their order."""
-        batch: list[tuple[Request, Sequence[int]]] = []
         room = MAX_BATCH_TOKENS
         for request in self._waiting:
+            try:
+                if not self._hold(request.version, batch):
+                    return
+            except FettleError as error:
+                batch.failed[request.id] = error
+                continue
             for ids in request.texts[len(request.values) :]:
-                if batch and len(ids) > room:
-                    return batch
-                batch.append((request, ids))
+                if batch.texts and len(ids) > room:
+                    return
+                batch.texts.append((request, ids))
                 room -= len(ids)
-        return batch
+
+    def _hold(self, version: Version, batch: Batch) -> bool:
+        """Have a version's adapter in memory; False if those of the batch leave no room for it."""
+        if version not in batch.versions and version.adapter and not self._adapters.pin(version.adapter):
+            return False
+        batch.versions[version] = None
+        return True
 
     def _compute(self, batch: Sequence[tuple[Request, Sequence[int]]]) -> None:
         tokens = torch.tensor([token for _, ids in batch for token in ids])
@@ -190,23 +241,3 @@ class EncoderEngine:
             values = head(chosen).softmax(-1) if head else embeddings(chosen)
             found |= {place: row.numpy().astype("<f4").tobytes() for place, row in zip(group, values, strict=True)}
         return [found[place] for place in range(len(batch))]
-
-    def _fitting(self, folder: Path) -> Adapter:
-        adapter, faults = load_adapter(folder), []
-        for name, params in adapter.sites.items():
-            site = self._sites.get(name)
-            starts = adapter.maths.starts(site, adapter.config) if site else {}
-            if {n: start.shape for n, start in starts.items()} != {n: tuple(v.shape) for n, v in params.items()}:
-                faults.append(name)
-        if faults or not adapter.sites:
-            told = ", ".join(faults[:10]) or "it has no layer of an encoder"
-            raise UnsupportedModel(f"the adapter in {folder} does not fit this model: {told}")
-        return adapter.to(torch.float32)
-
-    def _free(self) -> None:
-        """Give up the slots of versions that have gone and that nobody waits for."""
-        used = {id(request.version) for request in self._waiting}
-        for version in [one for one in self._leaving if id(one) not in used]:
-            self._leaving.remove(version)
-            if version.slot != BASE:
-                self._bank.remove(version.slot)

@@ -44,8 +44,10 @@ class Classifying:
         if faults:
             raise InvalidInput("\n".join([f"{len(faults)} rows cannot be asked:", *faults[:20]]))
         while self._engine.has_work:
-            for place, encoded in self._engine.step():
-                yield int(place), _answer(encoded)
+            for place, ended in self._engine.step():
+                if isinstance(ended, FettleError):
+                    raise ended
+                yield int(place), _answer(ended)
 
     def _ask(self, place: int, question: Question) -> str:
         """Queue a question; what is wrong with it, or nothing."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from fettle.clusters.frames import AddAdapter, Encode, RemoveAdapter
 from fettle.clusters.link import WorkerLink
 from fettle.data.sentences import Sentences
-from fettle.errors import InvalidInput
+from fettle.errors import FettleError, InvalidInput
 from fettle.models.tokenizer import Tokenizer
 from fettle.serving.encoder_engine import EncoderEngine
 from fettle.types.encoding import EncodeRequest
@@ -81,6 +81,9 @@ class EncoderWorker(FrameLoop):
         self._link.reply(frame.id)
 
     def _compute(self) -> None:
-        for request_id, encoded in self._engine.step():
+        for request_id, ended in self._engine.step():
             self._open.pop(request_id, None)
-            self._link.reply(request_id, encoded.model_dump())
+            if isinstance(ended, FettleError):
+                self._link.fail(request_id, ended)
+            else:
+                self._link.reply(request_id, ended.model_dump())
