@@ -14,7 +14,7 @@ import torch
 
 from fettle.testing.models import tiny_model
 
-LIBRARIES = ("fettle-ai", "torch", "transformers", "peft", "accelerate")
+LIBRARIES = ("fettle-ai", "torch", "transformers", "peft", "accelerate", "trl")
 SHAPES: dict[str, dict[str, int]] = {
     "m8": {
         "hidden_size": 256,

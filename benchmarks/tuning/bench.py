@@ -1,4 +1,4 @@
-"""Tune the same adapter on the same rows with Fettle and with `transformers` + `peft`; print ratios, write a result."""
+"""Train the same rows with Fettle and beside it with its peers; print what holds of the targets, write a result."""
 
 import argparse
 import json
@@ -6,152 +6,187 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+import torch
+from meter import WARMUP, Job
+from suite import CASES, Case, Target
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from common import SHAPES, cell, random_llama, write_result
-from contenders import CONTENDERS
+from common import SHAPES, random_llama, write_result
 
-from fettle.adapters.methods import METHODS
 from fettle.models.dtypes import has_native_bfloat16
-from fettle.testing.models import tiny_adapter
+from fettle.tuning.methods import trainee_for
+from fettle.types.tuning import TuningSpec
 
 HERE = Path(__file__).parent
-PEERS = [name for name in CONTENDERS if name != "fettle"]
-ADAPTERS: dict[str, dict[str, Any]] = {"lora": {"rank": 32}, "tfew": {}}
-#: The first steps prepare what later ones use (the first is never timed).
-WARMUP = 2
-#: How far two losses of one batch may lie apart, relatively.
+#: How far two losses may lie apart, relatively.
 TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
-Runs = list[dict[str, Any]]
+#: Parameters of a fresh adapter are moved by this much, so that it changes what the model says.
+NOISE = 0.02
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was asked of a case, and what was measured."""
+
+    case: str
+    dtype: str
+    target: str
+    measured: float
+    holds: bool
 
 
 def main() -> None:
-    """Run all cases, the contenders in turn."""
+    """Run the cases, each one's contenders in turn."""
     asked = _arguments()
-    rows = make_rows(asked.rows, SHAPES[asked.shape]["vocab_size"], asked.seed)
-    runs: Runs = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        random_llama(folder / "base", asked.shape)
-        for method in asked.methods:
-            kind = METHODS[method].kind
-            assert kind is not None
-            tiny_adapter(folder / method, kind, folder / "base", asked.seed, **ADAPTERS[method])
-            for dtype in asked.dtype:
-                runs += _compare(asked, folder, rows, method, dtype)
-    summary = summarize(runs)
-    _show(summary, asked)
+    runs, verdicts = [], []
+    for name in asked.cases:
+        case = _sized(CASES[name], asked)
+        for dtype in _dtypes(case, asked):
+            with tempfile.TemporaryDirectory() as folder:
+                done = [{"case": name, "dtype": dtype} | run for run in _runs(case, dtype, Path(folder), asked)]
+            _refuse_different(name, done, TOLERANCE[dtype])
+            runs += done
+            verdicts += judged(name, dtype, case, summaries(done))
+    _show(runs, verdicts, asked)
+    said = [asdict(verdict) for verdict in verdicts]
     settings = vars(asked) | {"results": str(asked.results)}
-    lengths = [len(row["tokens"]) for row in rows]
-    measured = {"settings": settings, "row_lengths": lengths, "summary": summary, "runs": runs}
-    write_result(asked.results, asked.shape, measured)
+    cases = {name: _told(_sized(CASES[name], asked)) for name in asked.cases}
+    write_result(asked.results, "tuning", {"settings": settings, "cases": cases, "targets": said, "runs": runs})
 
 
-def make_rows(count: int, vocab_size: int, seed: int) -> list[dict[str, Any]]:
-    """Random rows of 40 to 400 tokens of which 30 to 80 % are the prompt."""
-    draw = np.random.default_rng(seed)
-    lengths, shares = draw.integers(40, 401, count), draw.uniform(0.3, 0.8, count)
-    return [
-        {"tokens": draw.integers(5, vocab_size, length).tolist(), "num_prompt": int(length * share)}
-        for length, share in zip(lengths, shares, strict=True)
-    ]
+def _sized(case: Case, asked: argparse.Namespace) -> Case:
+    """The case as it is, or smaller."""
+    if not asked.quick:
+        return case
+    return replace(case, steps=min(case.steps, WARMUP + 2), batch_size=max(case.batch_size // 2, 1), in_float32=False)
 
 
-def _compare(asked: argparse.Namespace, folder: Path, rows: Runs, method: str, dtype: str) -> Runs:
-    runs = []
+def _dtypes(case: Case, asked: argparse.Namespace) -> list[str]:
+    if asked.dtype:
+        return [asked.dtype]
+    if not has_native_bfloat16():
+        return ["float32"]
+    return ["float32", "bfloat16"] if case.in_float32 else ["bfloat16"]
+
+
+def _runs(case: Case, dtype: str, folder: Path, asked: argparse.Namespace) -> Iterator[Record]:
+    base = random_llama(folder / "base", case.shape)
+    adapter = _write_adapter(folder / "adapter", base, case, asked.seed)
+    draw = np.random.default_rng(asked.seed)
+    rows = case.rows(draw, case.steps * case.batch_size, SHAPES[case.shape]["vocab_size"])
     for repeat in range(asked.repeats):
-        for contender in ["fettle", *asked.peers]:
-            job = {"contender": contender, "method": method, "dtype": dtype, "rows": rows}
-            job |= {"base": str(folder / "base"), "adapter": str(folder / method)}
-            job |= {"batch_size": asked.batch_size, "threads": asked.threads}
-            run = _measure(folder / "job.json", job)
-            run |= _speeds(run, [len(row["tokens"]) for row in rows], asked.batch_size)
-            runs.append({"method": method, "dtype": dtype, "contender": contender, "repeat": repeat} | run)
-            print(f"{method} {dtype} {contender}: {run['tokens_per_second']:.0f} tokens/s", file=sys.stderr)
-        _refuse_different(runs, TOLERANCE[dtype])
-    return runs
+        for contender in case.contenders:
+            with tempfile.TemporaryDirectory(dir=folder) as work:
+                job = Job(
+                    contender=contender,
+                    method=case.method,
+                    dtype=dtype,
+                    settings=case.settings,
+                    rows=rows,
+                    base=str(base),
+                    adapter=str(adapter),
+                    folder=work,
+                    batch_size=case.batch_size,
+                    threads=asked.threads,
+                )
+                run = _measured(folder / "job.json", job)
+            run |= _speeds(run)
+            print(f"{case.shape} {dtype} {contender}: {run['tokens_per_second']:.0f} tokens/s", file=sys.stderr)
+            yield {"contender": contender, "repeat": repeat} | run
 
 
-def _measure(path: Path, job: dict[str, Any]) -> dict[str, Any]:
+def _write_adapter(folder: Path, base: Path, case: Case, seed: int) -> Path:
+    """What all contenders begin with, as PEFT's files."""
+    spec = TuningSpec.from_settings(case.settings | {"seed": seed}, base="random", method=case.method, name="bench")
+    trainee = trainee_for(spec, base, torch.float32)
+    random = torch.Generator().manual_seed(seed)
+    for value in trainee.parameters.values():
+        value.data += NOISE * torch.randn(value.shape, generator=random)
+    folder.mkdir()
+    trainee.write(folder, base=base, name=str(base))
+    return folder
+
+
+def _measured(path: Path, job: Job) -> Record:
     """One contender in a process of its own, so that its peak memory is its own."""
-    path.write_text(json.dumps(job))
+    path.write_text(json.dumps(asdict(job)))
     command = [sys.executable, str(HERE / "contenders.py"), str(path)]
     done = subprocess.run(
         command, env=os.environ | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise SystemExit(f"{job['contender']} failed:\n{done.stderr}")
-    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        raise SystemExit(f"{job.contender} failed:\n{done.stderr}")
+    measured: Record = json.loads(done.stdout.splitlines()[-1])
     return measured
 
 
-def _speeds(run: dict[str, Any], lengths: list[int], size: int) -> dict[str, float]:
-    """Real tokens, without padding, over the time of the steps after the first ones."""
-    tokens = [sum(lengths[start : start + size]) for start in range(0, len(lengths), size)]
-    counted = sum(tokens[WARMUP:])
-    return {
-        "tokens_per_second": counted / sum(run["step_seconds"][WARMUP - 1 :]),
-        "tokens_per_cpu_second": counted / sum(run["step_cpu_seconds"][WARMUP - 1 :]),
-    }
+def _speeds(run: Record) -> dict[str, float]:
+    timed = run["steps"][run["warmup"] :]
+    tokens, seconds, cpu = (sum(step[name] for step in timed) for name in ("tokens", "seconds", "cpu_seconds"))
+    return {"tokens_per_second": tokens / seconds, "tokens_per_cpu_second": tokens / cpu}
 
 
-def _refuse_different(runs: Runs, tolerance: float) -> None:
+def _refuse_different(case: str, runs: list[Record], tolerance: float) -> None:
     """A comparison of speeds is worth nothing unless the same is computed."""
-    losses = {run["contender"]: run["first_loss"] for run in runs}
-    ours = losses["fettle"]
-    if strays := {name: loss for name, loss in losses.items() if abs(loss - ours) > tolerance * abs(ours)}:
-        raise SystemExit(f"the loss of the first batch differs: fettle {ours}, {strays}")
+    losses = {run["contender"]: run["loss"] for run in runs}
+    ours, *others = losses.values()
+    if any(abs(other - ours) > tolerance * abs(ours) for other in others):
+        raise SystemExit(f"{case}: the contenders do not compute the same; their losses are {losses}")
 
 
-def summarize(runs: Runs) -> Runs:
-    """Medians over the repeats, and Fettle's ratio to each."""
-    cases: dict[tuple[str, str, str], Runs] = {}
+def summaries(runs: list[Record]) -> dict[str, dict[str, float]]:
+    """Of each contender, the medians over the repeats."""
+    measures = ("tokens_per_second", "tokens_per_cpu_second", "peak_mb")
+    of: dict[str, list[Record]] = {}
     for run in runs:
-        cases.setdefault((run["method"], run["dtype"], run["contender"]), []).append(run)
-    measures = ("tokens_per_second", "tokens_per_cpu_second", "peak_mb", "loaded_mb", "first_loss")
-    middle = {case: {name: median(run[name] for run in of) for name in measures} for case, of in cases.items()}
-    return [_row(case, values, middle[(*case[:2], "fettle")]) for case, values in middle.items()]
+        of.setdefault(run["contender"], []).append(run)
+    return {name: {measure: median(run[measure] for run in its) for measure in measures} for name, its in of.items()}
 
 
-def _row(case: tuple[str, str, str], values: dict[str, float], ours: dict[str, float]) -> dict[str, Any]:
-    names = ("tokens_per_second", "tokens_per_cpu_second", "peak_mb")
-    ratios = {f"fettle_to_it_{name}": ours[name] / values[name] for name in names}
-    return dict(zip(("method", "dtype", "contender"), case, strict=True)) | values | ratios
+def judged(name: str, dtype: str, case: Case, found: dict[str, dict[str, float]]) -> list[Verdict]:
+    """Each of the case's targets, and whether it holds."""
+
+    def measured(target: Target) -> float:
+        ours = found[case.contenders[0]][target.measure]
+        return ours / found[target.beside][target.measure] if target.beside else ours
+
+    return [Verdict(name, dtype, t.text, measured(t), t.holds(measured(t))) for t in case.targets]
 
 
-def _show(rows: Runs, asked: argparse.Namespace) -> None:
-    print(f"\n{asked.shape}, {asked.threads} threads, {asked.batch_size} rows a step; ratios are Fettle's to each\n")
-    columns = (("tokens_per_second", "tokens/s"), ("tokens_per_cpu_second", "per CPU s"), ("peak_mb", "peak MB"))
-    print(f"{'method':<7}{'type':<10}{'':<16}" + "".join(f"{title:>11}{'ratio':>7}" for _, title in columns))
-    for row in rows:
-        is_ours = row["contender"] == "fettle"
-        ratios = [None if is_ours else row[f"fettle_to_it_{name}"] for name, _ in columns]
-        cells = [f"{row[name]:>11.0f}{cell(ratio, '.2f'):>7}" for (name, _), ratio in zip(columns, ratios, strict=True)]
-        print(f"{row['method']:<7}{row['dtype']:<10}{row['contender']:<16}" + "".join(cells))
+def _told(case: Case) -> Record:
+    return {name: getattr(case, name) for name in ("shape", "method", "settings", "batch_size", "steps", "contenders")}
+
+
+def _show(runs: list[Record], verdicts: list[Verdict], asked: argparse.Namespace) -> None:
+    print(f"\n{asked.threads} threads; medians of {asked.repeats}; real tokens\n")
+    print(f"{'case':<18}{'type':<10}{'':<18}{'tokens/s':>10}{'per CPU s':>11}{'peak MB':>9}")
+    for case, dtype in dict.fromkeys((run["case"], run["dtype"]) for run in runs):
+        its = [run for run in runs if (run["case"], run["dtype"]) == (case, dtype)]
+        for name, of in summaries(its).items():
+            print(f"{case:<18}{dtype:<10}{name:<18}" + "{:>10.0f}{:>11.0f}{:>9.0f}".format(*of.values()))
+    print(f"\n{'case':<18}{'type':<10}{'target':<30}{'measured':>9}")
+    for v in verdicts:
+        print(f"{v.case:<18}{v.dtype:<10}{v.target:<30}{v.measured:>9.2f}  {'holds' if v.holds else 'does not hold'}")
 
 
 def _arguments() -> argparse.Namespace:
-    both = ["float32", "bfloat16"]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", choices=SHAPES, default="m8")
-    parser.add_argument("--rows", type=int, default=192)
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--methods", nargs="+", choices=list(ADAPTERS), default=list(ADAPTERS))
-    parser.add_argument("--dtype", nargs="+", choices=both, default=both if has_native_bfloat16() else both[:1])
-    parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS[:1])
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--quick", action="store_true", help="smaller batches, fewer steps, one number type")
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--dtype", choices=list(TOLERANCE), help="instead of the cases' own")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0, help="of the rows and the adapter")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder for the result file")
-    asked = parser.parse_args()
-    if asked.rows <= WARMUP * asked.batch_size:
-        parser.error(f"--rows must be more than {WARMUP} batches")
-    return asked
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

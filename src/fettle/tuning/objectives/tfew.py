@@ -48,7 +48,10 @@ class TFew:
 
     def loss(self, model: Tuned, batch: Batch) -> Loss:
         """The three terms, times their weights."""
-        scores = AnswerScores.of(model.decoder, choices_of(batch), model.virtual())
+        return self.of(AnswerScores.of(model.decoder, choices_of(batch), model.virtual()))
+
+    def of(self, scores: AnswerScores) -> Loss:
+        """The loss of answers with these scores, however they were computed."""
         weights = scores.nll_A.new_tensor([1.0, self.settings.unlikelihood, self.settings.length_normalized])
         terms = torch.stack([self._language_modeling(scores), self._unlikelihood(scores), length_normalized(scores)])
         likelihood_A = -scores.nll_A / scores.lengths_A

@@ -1,0 +1,58 @@
+"""A job for a contender, and what it measures of itself."""
+
+import resource
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Steps that prepare what later ones use are not timed.
+WARMUP = 2
+#: Of all contenders, in every step.
+RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a contender is told; all of it can be written as JSON."""
+
+    contender: str
+    method: str
+    dtype: str
+    settings: dict[str, Any]
+    rows: list[dict[str, Any]]
+    base: str
+    adapter: str
+    folder: str
+    batch_size: int
+    threads: int
+
+
+@dataclass
+class Meter:
+    """Wall time, CPU time and real tokens (padding does not count) of each step since the meter was made."""
+
+    steps: list[dict[str, float]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._then = _now()
+
+    def start(self) -> None:
+        """What was before does not belong to the first step."""
+        self._then = _now()
+
+    def stamp(self, tokens: int) -> None:
+        """A step over so many tokens has ended."""
+        now = _now()
+        seconds, cpu = (after - before for after, before in zip(now, self._then, strict=True))
+        self.steps.append({"seconds": seconds, "cpu_seconds": cpu, "tokens": tokens})
+        self._then = now
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held, libraries included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
