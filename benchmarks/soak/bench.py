@@ -46,15 +46,15 @@ async def _soak(asked: argparse.Namespace, server: Server, known: Truth, finding
         operator = Operator(http, names, findings)
         await operator.prepare()
         began = time.monotonic()
-        half, until = began + 30 * asked.minutes, began + 60 * asked.minutes
+        third, half, until = (began + 60 * asked.minutes * share for share in (1 / 3, 1 / 2, 1))
         async with asyncio.TaskGroup() as tasks:
             for seed in range(asked.clients):
                 tasks.create_task(Client(http, names, known, findings, seed).run(until, asked.pause_seconds))
             tasks.create_task(operator.run(until, asked.change_seconds))
             tasks.create_task(memory.watch(until, asked.sample_seconds))
             if asked.kill_seconds:
-                # Only in the first half: memory is measured of processes that live through the second.
-                tasks.create_task(kill_engines(server, names, findings, half, asked.kill_seconds))
+                # Not later: memory is measured of processes that have seen everything before the last half.
+                tasks.create_task(kill_engines(server, names, findings, third, asked.kill_seconds))
         await operator.finish()
     for fault in await leftovers(server):
         findings.fault(fault)
