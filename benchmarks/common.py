@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def write_result(folder: Path, name: str, measured: dict[str, Any]) -> Path:
         "commit": _git("rev-parse", "HEAD"),
         "has_uncommitted_changes": bool(_git("status", "--porcelain", "--", "src", "benchmarks/**/*.py")),
         "time": moment.isoformat(timespec="seconds"),
-        "versions": {library: version(library) for library in LIBRARIES} | {"python": platform.python_version()},
+        "versions": _versions() | {"python": platform.python_version()},
         "machine": machine(),
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,6 +73,12 @@ def machine() -> dict[str, Any]:
 def cell(value: float | None, form: str) -> str:
     """A number of a table, or a dash."""
     return "-" if value is None else format(value, form)
+
+
+def _versions() -> dict[str, str]:
+    """Of the libraries that are installed."""
+    installed = {distribution.name: distribution.version for distribution in distributions()}
+    return {library: installed[library] for library in LIBRARIES if library in installed}
 
 
 def _lines(path: str) -> list[str]:
