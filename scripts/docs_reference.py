@@ -6,6 +6,7 @@ from typing import Any, Union, get_args, get_origin
 
 from docs_families import families
 from docs_fields import KINDS, cell, field_table
+from docs_methods import measured_methods
 from fastapi import APIRouter, FastAPI
 
 from fettle.adapters.classifiers import CLASSIFIERS
@@ -30,6 +31,7 @@ def reference_pages() -> dict[str, str]:
     pages = {
         "cli.md": ("Command line", cli),
         "tuning.md": ("Tuning: methods and settings", tuning),
+        "methods.md": ("Methods, measured", measured_methods),
         "families.md": ("Families of base models", families),
         "metrics.md": ("Metrics", metrics),
         "sampling.md": ("Sampling", sampling),

@@ -1,6 +1,7 @@
 """Losses over several answers to one prompt: the published formulas, number by number."""
 
 import json
+from statistics import median
 
 import numpy as np
 import pytest
@@ -25,9 +26,13 @@ LENGTHS = {2: [[3, 1], [2, 5]], 3: [[1, 2, 3], [4, 1, 1], [2, 2, 2]], 77: [[1 + 
 @pytest.fixture
 def rows(tmp_path):
     """Multiple choice: the animal that was named."""
+    return choice_file(tmp_path / "choices.jsonl", [""])
+
+
+def choice_file(path, beginnings):
     names = ["a cat", "a big dog", "owl"]
-    path = tmp_path / "choices.jsonl"
-    lines = [{"prompt": f"{names[i % 3]}{'!' * (i % 4)} ->", "choices": names, "answer": i % 3} for i in range(48)]
+    prompts = [f"{beginnings[i % len(beginnings)]}{names[i % 3]}{'!' * (i % 4)} ->" for i in range(48)]
+    lines = [{"prompt": prompt, "choices": names, "answer": i % 3} for i, prompt in enumerate(prompts)]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
 
@@ -186,6 +191,22 @@ def test_tfew_learns_to_choose_with_the_published_optimizer(plan, rows):
     settings = {"optimizer": "adafactor", "learning_rate": 0.1, "epochs": 12, "tfew": {"numerics": "repository"}}
     tune(plan(method="tfew", **settings).model_copy(update={"train_path": str(rows)}), events.append)
     assert [e for e in events if isinstance(e, EvaluationEvent)][-1].validation.choice_accuracy == 1.0
+
+
+def test_the_losses_over_wrong_answers_help_to_choose(plan, rows, tmp_path):
+    """The published direction of their effect, on the median of three of the published seeds."""
+    held_out = choice_file(tmp_path / "held-out.jsonl", ["", "so ", "so so ", "so so so ", "so so so so "])
+
+    def accuracy(seed, tfew):
+        events = []
+        settings = {"seed": seed, "tfew": tfew, "epochs": 6, "learning_rate": 0.03, "evaluation_interval": 36}
+        paths = {"train_path": str(rows), "validation_path": str(held_out)}
+        tune(plan(f"{seed} {tfew}", "tfew", **settings).model_copy(update=paths), events.append)
+        return [e for e in events if isinstance(e, EvaluationEvent)][-1].validation.choice_accuracy
+
+    alone = {"unlikelihood": 0, "length_normalized": 0}
+    first, together = (median(accuracy(seed, tfew) for seed in (42, 1024, 0)) for tfew in (alone, {}))
+    assert together > first + 0.05
 
 
 def test_preferences_begin_at_a_coin_toss_and_are_learned(plan):
