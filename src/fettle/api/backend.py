@@ -239,6 +239,20 @@ class Backend:
         self._spend(encoded.prompt_tokens)
         return encoded
 
+    async def tokenize(self, request: TokenizeRequest) -> Tokenized:
+        """A prompt's tokens; counts as one prompt, of which nothing is computed.
+
+        Raises:
+            TooManyRequests: the server has all the work that it accepts.
+        """
+        with self._room.taken(1), self.meters.running.track_inprogress():
+            return await self.platform.engines.tokenize(request)
+
+    async def detokenize(self, request: DetokenizeRequest) -> str:
+        """The text of tokens; counts and raises as `tokenize`."""
+        with self._room.taken(1), self.meters.running.track_inprogress():
+            return await self.platform.engines.detokenize(request)
+
     def _measured(self, request: GenerateRequest) -> AsyncGenerator[GenerateChunk, None]:
         scoped = request.model_copy(update={"scope": self._scope})
         chunks = _unbroken(self.platform.engines.generate(scoped))

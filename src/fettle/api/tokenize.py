@@ -70,7 +70,7 @@ class DetokenizeBody(Record):
 async def tokenize(request: Request) -> Response:
     """Tell a prompt's tokens, exactly as they are when the model is asked to answer it."""
     asked = parsed(TokenizeBody, await body_of(request))
-    work = backend_of(request).platform.engines.tokenize(asked.request)
+    work = backend_of(request).tokenize(asked.request)
     return json_response(encode(_told(asked, await until_gone(request.receive, work))))
 
 
@@ -78,7 +78,7 @@ async def tokenize(request: Request) -> Response:
 async def detokenize(request: Request) -> Response:
     """Tell the text of tokens."""
     asked = parsed(DetokenizeBody, await body_of(request))
-    work = backend_of(request).platform.engines.detokenize(DetokenizeRequest(model=asked.model, token_ids=asked.tokens))
+    work = backend_of(request).detokenize(DetokenizeRequest(model=asked.model, token_ids=asked.tokens))
     return json_response(encode({"prompt": await until_gone(request.receive, work)}))
 
 

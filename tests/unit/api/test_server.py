@@ -121,6 +121,9 @@ def test_more_requests_than_the_server_accepts_are_told_to_come_again(serving, u
                 with pytest.raises(openai.RateLimitError) as caught:
                     await client.chat.completions.create(**ask, stream=stream)
                 assert caught.value.response.headers["retry-after"]
+            for path, body in (("tokenize", {"prompt": "x"}), ("detokenize", {"tokens": [72]})):
+                with pytest.raises(openai.RateLimitError):
+                    await client.post(f"../{path}", cast_to=str, body={"model": "base"} | body)
             server.engines.go_on.set()
             await asyncio.gather(*waiting)
             assert (await client.chat.completions.create(**ask)).choices

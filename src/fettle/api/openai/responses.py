@@ -44,7 +44,7 @@ async def count_input_tokens(request: Request) -> Response:
     asked = parsed(ResponseRequest, await body_of(request))
     generated, _ = await begun(asked, backend_of(request))
     prompt = TokenizeRequest(model=asked.model, messages=generated.messages, tools=generated.tools)
-    found = await until_gone(request.receive, backend_of(request).platform.engines.tokenize(prompt))
+    found = await until_gone(request.receive, backend_of(request).tokenize(prompt))
     return json_response(encode({"object": "response.input_tokens", "input_tokens": len(found.token_ids)}))
 
 
