@@ -39,7 +39,7 @@ fix: $(INSTALLED_DEV)  ## format, and refresh the generated documents
 
 bench: $(INSTALLED_DEV)  ## NAME=serving or NAME=tuning: measure beside the peers and record
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[peers]"
-	$(BIN)/python benchmarks/$(NAME)/bench.py
+	$(BIN)/python benchmarks/$(NAME)/bench.py $(ARGS)
 
 e2e: $(INSTALLED_DEV)  ## only the tests that start real processes
 	$(BIN)/python -m pytest -q -m e2e

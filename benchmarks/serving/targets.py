@@ -83,7 +83,7 @@ def _floor(concurrency: int, dtype: str) -> Target:
 
 
 def _late(what: str, bound: float, name: str) -> Target:
-    return Target(what, bound, lambda found: found.probe("first_token", name), True, "+{:.1f} ms")
+    return Target(what, bound, lambda found: found.probe("first_token", name), True, "{:+.1f} ms")
 
 
 def _memory(dtype: str) -> Target:
