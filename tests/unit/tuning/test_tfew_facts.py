@@ -1,9 +1,12 @@
 """What T-Few published of its own model and optimizer, checked without its weights."""
 
+from functools import lru_cache
+
 import pytest
 import torch
 from transformers import Adafactor, T5Config, T5ForConditionalGeneration
 
+from fettle.adapters.adapter import fresh
 from fettle.adapters.bank import AdapterBank
 from fettle.adapters.inject import choose, inject
 from fettle.adapters.kinds import KINDS
@@ -19,8 +22,10 @@ SHAPES = {
 CONFIG = IA3Config(target_modules=("k", "v", "wo"), feedforward_modules=("wo",))
 
 
-def sites_of_t0(shape):
-    config = T5Config(num_layers=24, num_decoder_layers=24, feed_forward_proj="gated-gelu", vocab_size=8, **shape)
+@lru_cache
+def sites_of_t0(count):
+    layers = {"num_layers": 24, "num_decoder_layers": 24}
+    config = T5Config(**layers, feed_forward_proj="gated-gelu", vocab_size=8, **SHAPES[count])
     with torch.device("meta"):
         model = T5ForConditionalGeneration(config)
     return choose(inject(model, AdapterBank()), CONFIG.target_modules)
@@ -28,7 +33,7 @@ def sites_of_t0(shape):
 
 @pytest.mark.parametrize("count", SHAPES)
 def test_the_vectors_are_as_many_as_published(count):
-    sites = sites_of_t0(SHAPES[count])
+    sites = sites_of_t0(count)
     starts = [start for site in sites for start in KINDS["ia3"].starts(site, CONFIG).values()]
     assert sum(start.shape[0] for start in starts) == count
 
@@ -41,9 +46,22 @@ def test_the_sites_are_the_192_of_the_published_checkpoint():
     decoder = [f"layer.0.{name}" for name in attention] + crossed + ["layer.2.DenseReluDense.wo"]
     expected = {f"encoder.block.{layer}.{name}" for layer in range(24) for name in encoder}
     expected |= {f"decoder.block.{layer}.{name}" for layer in range(24) for name in decoder}
-    found = {site.name for site in sites_of_t0(SHAPES[540_672])}
+    found = {site.name for site in sites_of_t0(540_672)}
     assert found == expected
     assert len(found) == 192
+
+
+def test_vectors_of_the_published_shapes_load():
+    """The checkpoint has columns: 32 heads of 64 for keys and values, 5120 for the feed-forward part."""
+    made = fresh("ia3", CONFIG, sites_of_t0(540_672), seed=0)
+    columns = {site: torch.rand(5120 if site.endswith("wo") else 32 * 64, 1) for site in made.sites}
+    with torch.no_grad():
+        for site, column in columns.items():
+            (vector,) = made.sites[site].values()
+            assert vector.shape == column.shape[:1]
+            vector.copy_(column.squeeze(1))
+    stored = torch.cat([value for params in made.sites.values() for value in params.values()])
+    torch.testing.assert_close(stored, torch.cat(list(columns.values())).squeeze(1), rtol=0, atol=0)
 
 
 def test_adafactor_takes_the_published_steps():
