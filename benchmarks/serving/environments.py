@@ -20,6 +20,12 @@ class NotMeasured(Exception):
     """Something has no figure, and why."""
 
 
+def last_line(text: str) -> str:
+    """What a program said last, in short: mostly why it failed."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "it said nothing"
+
+
 class Environment(NamedTuple):
     """An interpreter with what a peer needs, and what its contender must be told of it."""
 
@@ -81,8 +87,7 @@ class Installer:
                 raise NotMeasured(f"cannot be installed: {error}") from error
             self._watch(process)
         if process.returncode:
-            lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-            raise NotMeasured(f"cannot be installed: {lines[-1] if lines else process.returncode}")
+            raise NotMeasured(f"cannot be installed: {last_line(log.read_text(errors='replace'))}")
 
     def _watch(self, process: "subprocess.Popen[bytes]") -> None:
         """Wait for its end; end it at a limit."""

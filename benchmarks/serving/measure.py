@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from common import SHAPES
-from environments import NotMeasured
+from environments import NotMeasured, last_line
 from folders import adapter_folder
 from plan import CONTENDERS, Case
 from processes import Running
@@ -57,7 +57,7 @@ def measure_probe(name: str, settings: dict[str, Any], folder: Path, results: Re
     except subprocess.TimeoutExpired:
         results.fail(name, "fettle", f"took more than {PROBE_SECONDS} seconds")
     except subprocess.CalledProcessError as error:
-        results.fail(name, "fettle", f"failed: {error.stderr.strip().splitlines()[-1]}")
+        results.fail(name, "fettle", f"failed: {last_line(error.stderr)}")
 
 
 def _started(name: str, case: Case, work: Workload, folder: Path) -> Running:

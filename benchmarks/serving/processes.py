@@ -4,17 +4,18 @@ import json
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
-from environments import NotMeasured, environment
+from environments import NotMeasured, environment, last_line
 from plan import Contender
 
 SCRIPTS = Path(__file__).parent / "contenders"
 #: Longest time to load a model with its adapters, or to answer one round.
 LIMIT_SECONDS = 600
+END_SECONDS = 30
 
 
 class Running:
@@ -58,15 +59,12 @@ class Running:
         return told
 
     def end(self) -> None:
-        """End its process, which ends with its input, and what that started."""
-        family = [self._process, *psutil.Process(self._process.pid).children(recursive=True)] if self._is_there else []
+        """End its process, which ends with its input."""
         assert self._process.stdin
-        self._process.stdin.close()
-        with _deadline(self._process, 30):
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        with _deadline(self._process, END_SECONDS):
             self._process.wait()
-        for one in family[1:]:
-            if one.is_running():
-                one.kill()
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +88,7 @@ class Running:
             else:
                 line = self._process.stdout.readline()
         if not line:
-            raise NotMeasured(f"failed: {self._last_words()}")
+            raise NotMeasured(f"failed: {last_line(self._log.read_text(errors='replace'))}")
         told: dict[str, Any] = json.loads(line)
         return told
 
@@ -102,17 +100,20 @@ class Running:
         times = [one.cpu_times() for one in (parent, *parent.children(recursive=True))]
         return float(sum(time.user + time.system for time in times))
 
-    def _last_words(self) -> str:
-        lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
-        return lines[-1][:300] if lines else f"exit code {self._process.wait()}"
-
 
 @contextmanager
 def _deadline(process: subprocess.Popen[str], seconds: float) -> Iterator[None]:
-    """Kill the process if what is inside takes longer."""
-    timer = threading.Timer(seconds, process.kill)
+    """Kill the process, with all that it has started, if what is inside takes longer."""
+    timer = threading.Timer(seconds, _kill, [process])
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with suppress(psutil.NoSuchProcess):
+        for one in psutil.Process(process.pid).children(recursive=True):
+            one.kill()
+    process.kill()

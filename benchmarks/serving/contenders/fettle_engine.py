@@ -37,13 +37,14 @@ class Fettle:
         made: list[list[int]] = [[] for _ in prompts]
         self._step_until(made, lambda: all(made))
         start, num_before = perf_counter(), sum(map(len, made))
-        self._step_until(made, lambda: not self._engine.has_work)
+        self._step_until(made, lambda: max(map(len, made)) == num_new)
         self._facts["decode_seconds"] = perf_counter() - start
         self._facts["decode_tokens"] = sum(map(len, made)) - num_before
+        self._step_until(made, lambda: not self._engine.has_work)
         return made
 
     def facts(self) -> dict[str, Any]:
-        """Sizes; and of the last round, what came after every prompt was read."""
+        """Sizes; and of the last round, what came while every prompt was read and no answer was whole."""
         return self._facts
 
     def _step_until(self, made: list[list[int]], is_done: Any) -> None:
