@@ -14,6 +14,13 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from openai import types
+from openai.types.chat import ChatCompletion
+from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
+from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
+from openai.types.responses import Response
+from openai.types.uploads import UploadPart
+from pydantic import BaseModel
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
@@ -25,6 +32,7 @@ from schemathesis.specs.openapi.checks import (
 
 from fettle.api.app import create_app
 from fettle.api.auth import KeyCheck
+from fettle.api.openai.ids import shown
 from fettle.registry.custom_models import CustomModels
 from fettle.services.platform import Platform
 from fettle.settings import Settings
@@ -41,6 +49,33 @@ from fettle.types.tuning import TuningSpec
 KEY = "fettle-contract"
 EXAMPLES = int(os.environ.get("FETTLE_CONTRACT_EXAMPLES", "0"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+#: Routes of OpenAI's that answer with things, or with lists of such: as the types of their package say.
+OPENAI: dict[str, type[BaseModel]] = {
+    "GET /v1/models": types.Model,
+    "GET /v1/models/{name}": types.Model,
+    "DELETE /v1/models/{name}": types.ModelDeleted,
+    "POST /v1/chat/completions": ChatCompletion,
+    "POST /v1/completions": types.Completion,
+    "POST /v1/responses": Response,
+    "POST /v1/embeddings": types.CreateEmbeddingResponse,
+    "GET /v1/files": types.FileObject,
+    "GET /v1/files/{file_id}": types.FileObject,
+    "DELETE /v1/files/{file_id}": types.FileDeleted,
+    "POST /v1/uploads": types.Upload,
+    "POST /v1/uploads/{upload_id}/parts": UploadPart,
+    "POST /v1/uploads/{upload_id}/cancel": types.Upload,
+    "POST /v1/fine_tuning/jobs": FineTuningJob,
+    "GET /v1/fine_tuning/jobs": FineTuningJob,
+    "GET /v1/fine_tuning/jobs/{job_id}": FineTuningJob,
+    "POST /v1/fine_tuning/jobs/{job_id}/cancel": FineTuningJob,
+    "GET /v1/fine_tuning/jobs/{job_id}/events": FineTuningJobEvent,
+    "GET /v1/fine_tuning/jobs/{job_id}/checkpoints": FineTuningJobCheckpoint,
+    "POST /v1/batches": types.Batch,
+    "GET /v1/batches": types.Batch,
+    "GET /v1/batches/{batch_id}": types.Batch,
+    "POST /v1/batches/{batch_id}/cancel": types.Batch,
+}
+LISTS = {label for label in OPENAI if label.startswith("GET") and not label.endswith("}")}
 #: What is deleted is missed by the others, so they come before it.
 ORDER = ("get", "post", "patch", "delete")
 
@@ -84,8 +119,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="module")
-def names(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """For each parameter of a path, what is there by that name: requests that name nothing come no further."""
+def names(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st.SearchStrategy[str]]:
+    """For parameters of paths and fields of bodies, what is there by that name: else few requests come any further."""
     folder = tmp_path_factory.mktemp("files")
     jobs, model = tuned(platform, folder)
     platform.version_labels.put(model.full_name, "production")
@@ -98,12 +133,15 @@ def names(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> dict[
     batch = platform.batches.create("/v1/completions", file, {})
     key, _ = platform.keys.create(KeySpec(name="somebody"))
     platform.responses.keep(answer := response())
-    return {
+    there = {
         "cluster": ["default-hosting", "default-fine-tuning"],
         "endpoint": ["answers"],
         "job": jobs,
         "job_id": jobs,
         "file_id": [file.id],
+        "train_file": [file.id],
+        "training_file": [shown(file.id)],
+        "input_file_id": [shown(file.id)],
         "upload_id": [upload.id],
         "batch_id": [batch.id],
         "response_id": [answer.id],
@@ -111,7 +149,10 @@ def names(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> dict[
         "project": ["other"],
         "label": [f"{model.name}:production"],
         "name": ["small", model.full_name],
+        "model": ["small", model.full_name, "answers"],
+        "base": ["small"],
     }
+    return {name: st.sampled_from(values) for name, values in there.items()}
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +174,7 @@ def asked() -> list[Any]:
 
 @pytest.mark.parametrize(("label", "mode"), asked())
 def test_every_route_answers_as_it_is_documented(
-    label: str, mode: GenerationMode, app: Any, names: dict[str, list[str]]
+    label: str, mode: GenerationMode, app: Any, names: dict[str, st.SearchStrategy[str]]
 ) -> None:
     operation = operations()[label]
 
@@ -148,12 +189,23 @@ def test_every_route_answers_as_it_is_documented(
     @given(st.data())
     def ask(data: st.DataObject) -> None:
         case = data.draw(operation.as_strategy(generation_mode=mode))
-        for parameter in case.path_parameters:
-            if data.draw(st.booleans()):
-                case.path_parameters[parameter] = data.draw(st.sampled_from(names[parameter]))
+        for part in (case.path_parameters, case.body):
+            if isinstance(part, dict):
+                part |= {
+                    name: data.draw(names[name]) for name in sorted(part.keys() & names) if data.draw(st.booleans())
+                }
         if operation.definition.raw.get("security"):
-            assert case.call(app=app).status_code == 401
-        case.validate_response(case.call(app=app, headers={"authorization": f"Bearer {KEY}"}), checks=CHECKS)
+            refused = case.call(app=app)
+            # A line break in its path leads a request to no route.
+            assert refused.status_code == 401 or "no such route" in refused.text
+        answer = case.call(app=app, headers={"authorization": f"Bearer {KEY}"})
+        case.validate_response(answer, checks=CHECKS)
+        if answer.status_code == 200 and label in OPENAI and answer.headers["content-type"] == ["application/json"]:
+            told = answer.json()
+            for one in told["data"] if label in LISTS else [told]:
+                # Its name may be that of one of ours, which OpenAI does not have.
+                one.pop("method", None)
+                OPENAI[label].model_validate(one)
 
     ask()
 
