@@ -4,8 +4,8 @@ Slot -1 is the base model.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -135,3 +135,24 @@ class AdapterBank:
             yield
         finally:
             self.route_now, self.only = before
+
+    def again(self) -> AbstractContextManager[None]:
+        """Inside, what was computed at the time of this call comes out again: the same slots, the same dropout."""
+        return self._as_it_was(self.route_now.runs, self._states())
+
+    @contextmanager
+    def _as_it_was(self, runs: Sequence[tuple[int, int]], states: Mapping[int, Tensor]) -> Iterator[None]:
+        now = self._states()
+        self._set_states(states)
+        try:
+            with self.route(runs):
+                yield
+        finally:
+            self._set_states(now)
+
+    def _states(self) -> dict[int, Tensor]:
+        return {slot: random.get_state() for slot, random in self.randoms.items()}
+
+    def _set_states(self, states: Mapping[int, Tensor]) -> None:
+        for slot, state in states.items():
+            self.randoms[slot].set_state(state)

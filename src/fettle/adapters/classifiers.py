@@ -32,16 +32,20 @@ class ClassifierMethod(Method):
         """The settings, with the method's own where none are given.
 
         Raises:
-            InvalidInput: they choose layers or how the base is held, which this method has no use for.
+            InvalidInput: they say of layers or the base what this method has no use for.
         """
-        faults = [f"quantization={given.quantization}"] if given.quantization not in (None, "none") else []
+        faults = {}
+        if given.quantization not in (None, "none"):
+            faults["quantization"] = f"quantization={given.quantization}"
+        if given.gradient_checkpointing:
+            faults["gradient_checkpointing"] = "gradient_checkpointing"
         if self.is_head_only and (given.names_layers or given.unfreeze_per_epoch):
-            faults.append("a choice of layers")
+            faults["top_fraction"] = "a choice of layers"
         if faults:
             raise InvalidInput(
-                f"method {self.name!r} on a sentence encoder has no use for {' and '.join(faults)}",
+                f"method {self.name!r} on a sentence encoder has no use for {' and '.join(faults.values())}",
                 hint="Leave it out.",
-                param="quantization" if given.quantization not in (None, "none") else "top_fraction",
+                param=next(iter(faults)),
             )
         return super().completed(given)
 

@@ -1,7 +1,7 @@
 """What is trained: an adapter on chosen sites, or all weights; each makes a learner and writes what it learned."""
 
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -85,6 +85,24 @@ class Trainee(ABC):
             number = layer_number(name)
             value.requires_grad_(number is None or number in layers)
 
+    def save_memory(self) -> None:
+        """Compute layers again when their gradients are asked for, instead of keeping what they made.
+
+        Raises:
+            InvalidInput: the model runs through modules that are not ours.
+        """
+        if self.decoder.config.is_foreign:
+            raise InvalidInput(
+                "the layers of this model's family cannot be computed again",
+                hint="Lower max_tokens_per_batch to save memory, and leave gradient_checkpointing out.",
+                param="gradient_checkpointing",
+            )
+        self.decoder.model.recomputing = self.again
+
+    def again(self) -> AbstractContextManager[object]:
+        """Inside, the present batch is computed as it is now."""
+        return nullcontext()
+
     def arithmetic(self) -> AbstractContextManager[object]:
         """Matrix products in the compute type; sums and the loss in float32."""
         return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.compute_dtype == torch.bfloat16)
@@ -143,6 +161,10 @@ class AdapterTrainee(Trainee):
         """The lowest that has an adapted site; virtual tokens act on all layers."""
         return min((layer_number(site) or 0 for site in self.adapter.sites), default=0)
 
+    def again(self) -> AbstractContextManager[object]:
+        """The bank knows slots and dropout."""
+        return self.bank.again()
+
     def release_below(self) -> None:
         """The adapter's files are all that is written, so nobody needs them."""
         for layer in range(self.first_layer):
@@ -190,7 +212,7 @@ class FullTrainee(Trainee):
         Raises:
             InvalidInput: the model's layers or the settings are not made for it.
         """
-        if not isinstance(self.decoder, Decoder):
+        if self.decoder.config.is_foreign:
             raise InvalidInput(
                 "this model's weights cannot be shared out", hint="Use ddp (FETTLE_STRATEGY=ddp).", param="strategy"
             )
@@ -229,11 +251,18 @@ def trainee_for(spec: TuningSpec, base: Path, dtype: torch.dtype) -> Trainee:
 
     Raises:
         NotFound: no such method.
-        InvalidInput: settings of the adapter or the layer range do not fit the model.
+        InvalidInput: settings of the adapter, the layer range or the memory do not fit the model.
     """
+    settings = METHODS[spec.method].completed(spec.hyperparameters)
+    trainee = _trainee(spec, settings, base, dtype)
+    if settings.gradient_checkpointing:
+        trainee.save_memory()
+    return trainee
+
+
+def _trainee(spec: TuningSpec, settings: Hyperparameters, base: Path, dtype: torch.dtype) -> Trainee:
     method = METHODS[spec.method]
     config = method.adapter_config(spec.adapter)
-    settings = method.completed(spec.hyperparameters)
     objective, quantization = OBJECTIVES[method.objective](settings), quantization_of(spec)
     if method.kind is None or config is None:
         if quantization != "none":

@@ -35,6 +35,10 @@ from fettle.types.tuning import Hyperparameters, MessageEvent, TuningPlan, Tunin
 
 #: Beside the weights: what serving must know to treat a prompt as training did.
 ABOUT = "fettle.json"
+_NOT_SHARDED = {
+    "unfreeze_per_epoch": "changes what is trained",
+    "gradient_checkpointing": "computes layers while gradients are made",
+}
 
 
 def tune(plan: TuningPlan, emit: Emit, team: Team = ALONE) -> TuningResult:
@@ -72,12 +76,13 @@ def _shared_out(trainee: Trainee, plan: TuningPlan, team: Team) -> Team:
     """The team, after each of it has kept a share of the weights that are trained, if the plan wants that."""
     if team.size == 1 or plan.strategy == "ddp" or not isinstance(trainee, FullTrainee):
         return team
-    if plan.spec.hyperparameters.unfreeze_per_epoch:
-        raise InvalidInput(
-            "unfreeze_per_epoch changes what is trained, which shares of weights (fsdp) do not allow",
-            hint="Use ddp (FETTLE_STRATEGY=ddp), or leave unfreeze_per_epoch out.",
-            param="strategy",
-        )
+    settings = plan.spec.hyperparameters
+    for name, why in _NOT_SHARDED.items():
+        if getattr(settings, name):
+            hint = f"Use ddp (FETTLE_STRATEGY=ddp), or leave {name} out."
+            raise InvalidInput(
+                f"{name} {why}, which shares of weights (fsdp) do not allow", hint=hint, param="strategy"
+            )
     trainee.shard()
     return replace(team, is_sharded=True)
 

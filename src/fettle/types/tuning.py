@@ -105,6 +105,9 @@ class Hyperparameters(Record):
         ge=16,
         description="tokens computed at once; larger batches are accumulated; halved when memory does not suffice",
     )
+    gradient_checkpointing: bool = Field(
+        default=False, description="layers are computed again instead of kept: less memory, about a third more time"
+    )
     optimizer: Literal["adamw", "adafactor"] = Field(
         default="adamw", description="how gradients become steps; T-Few was published with adafactor at 0.003"
     )

@@ -13,8 +13,10 @@ from fettle.adapters.files import load_adapter
 from fettle.adapters.inject import inject
 from fettle.data.packing import pack
 from fettle.data.template import Encoded
+from fettle.errors import InvalidInput
 from fettle.models.loading import load_decoder
 from fettle.testing.foreign import foreign_model
+from fettle.tuning.methods import trainee_for
 from fettle.tuning.objectives.scores import token_scores
 from fettle.tuning.tune import tune
 from fettle.types.foreign import FOREIGN
@@ -111,3 +113,9 @@ def test_the_trunk_cache_changes_no_loss(plan, tmp_path):
 
     assert list((tmp_path / "cache").rglob("*")), "states were kept"
     assert losses["cached"] == pytest.approx(losses["plain"], rel=1e-4)
+
+
+def test_shares_of_its_weights_are_refused(plan, tmp_path):
+    trainee = trainee_for(plan(method="full").spec, foreign_model(tmp_path / "gpt2", "gpt2"), torch.float32)
+    with pytest.raises(InvalidInput, match="cannot be shared out"):
+        trainee.shard()
