@@ -105,6 +105,30 @@ def test_the_clients_own_helper_puts_a_streamed_call_together(serving):
     assert calls_of(choice) == [("weather", {"city": "Oslo"})] * 2
 
 
+@pytest.mark.parametrize(("choice", "reason"), [("required", "tool_calls"), (NAMED, "stop")])
+def test_arguments_of_a_call_that_must_be_are_streamed_as_they_come(serving, choice, reason):
+    chunks, _ = ask(serving, CALL, tools=[TOOL, OTHER], tool_choice=choice, stream=True)
+    told = [chunk.choices[0] for chunk in chunks]
+    calls = [call for choice in told for call in choice.delta.tool_calls or []]
+    assert (calls[0].type, calls[0].function.name) == ("function", "weather")
+    assert calls[0].id.startswith("call_")
+    assert [call.function.arguments for call in calls if call.function.arguments] == ['{"city": ', '"Oslo"}']
+    assert {call.index for call in calls} == {0}
+    assert not any(choice.delta.content for choice in told)
+    assert told[-1].finish_reason == reason
+
+
+def test_the_clients_own_helper_puts_calls_together_that_come_in_pieces(serving):
+    async def test():
+        async with serving(ScriptedPlatform((*CALL, "\n", *CALL))) as server, server.client() as client:
+            asked = {"model": "base", "messages": HELLO, "tools": [TOOL], "tool_choice": "required"}
+            async with client.chat.completions.stream(**asked) as stream:
+                return await stream.get_final_completion()
+
+    (choice,) = run(test).choices
+    assert calls_of(choice) == [("weather", {"city": "Oslo"})] * 2
+
+
 def test_log_probabilities_of_a_call_are_told_too(serving):
     chunks, _ = ask(serving, tools=[TOOL], stream=True, logprobs=True)
     told = [one.token for chunk in chunks if chunk.choices[0].logprobs for one in chunk.choices[0].logprobs.content]

@@ -11,7 +11,7 @@ from fettle.api.backend import Chunks, backend_of
 from fettle.api.middleware import body_of
 from fettle.api.openai.answers import Answer, Choice, Usage, chat_logprobs, collected
 from fettle.api.openai.shapes import ChatRequest, parsed, schema
-from fettle.api.openai.tools import CallReader, Said, call_deltas, told_calls
+from fettle.api.openai.tools import CallReader, ForcedReader, Said, call_deltas, stream_reader, told_calls
 from fettle.api.permissions import needs
 from fettle.api.streaming import STREAMS, EventStream, encode, json_response, until_gone
 from fettle.types.generation import GenerateChunk
@@ -41,13 +41,13 @@ async def chat_body(asked: ChatRequest, chunks: Chunks) -> bytes:
 
 async def chat_events(asked: ChatRequest, chunks: Chunks) -> AsyncGenerator[bytes, None]:
     """The answer as a stream's events."""
-    usage, answer, readers = Usage(), _answer(asked), dict[int, CallReader]()
+    usage, answer, readers = Usage(), _answer(asked), dict[int, CallReader | ForcedReader]()
     before, after = answer.frame(wants_usage=asked.wants_usage)
     async with aclosing(chunks):
         async for _, chunk in chunks:
             usage.see(0, chunk)
             is_first = chunk.index not in readers
-            said = readers.setdefault(chunk.index, CallReader(asked)).read(chunk)
+            said = readers.setdefault(chunk.index, stream_reader(asked)).read(chunk)
             deltas = _deltas(chunk, said, is_first=is_first, wants_logprobs=bool(asked.logprobs))
             if deltas:
                 yield b"".join(before + encode(delta) + after for delta in deltas)

@@ -1,12 +1,13 @@
 """Tools in chats: which ones an answer may or must call, and its calls as clients receive them."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from fettle.api.openai.answers import Choice
+from fettle.data.forced_calls import CallPart, ForcedCalls
 from fettle.data.tool_calls import CallFinder
 from fettle.types.generation import GenerateChunk, Tool, ToolCall
 from fettle.types.record import Record
@@ -105,6 +106,11 @@ class ToolUse(Record):
             return (self.tool_choice.function.name,)
         return tuple(tool.name for tool in self.callable_tools) if self.tool_choice == "required" else ()
 
+    @property
+    def reason_of_calls(self) -> str:
+        """Why an answer ends that has called something; who names a tool is told that it just ended, as OpenAI does."""
+        return "stop" if isinstance(self.tool_choice, NamedTool) else "tool_calls"
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         names = [tool.function.name for tool in self.tools or ()]
@@ -120,12 +126,21 @@ class ToolUse(Record):
 
 
 class Said(NamedTuple):
-    """What a chunk or a whole choice says, its calls apart from its text."""
+    """What a chunk or a whole choice says, its calls apart from its text.
+
+    Attributes:
+        text: that is part of no call.
+        calls: that are complete with it.
+        first_call: number of the first of them in the answer.
+        finish_reason: why the answer ends here; None where it goes on.
+        parts: of calls that are told piece by piece, instead of `calls`.
+    """
 
     text: str
     calls: list[ToolCall]
     first_call: int
     finish_reason: str | None
+    parts: Sequence[CallPart] = ()
 
 
 class CallReader:
@@ -136,8 +151,7 @@ class CallReader:
         names = [tool.name for tool in asked.callable_tools]
         most = 1 if asked.parallel_tool_calls is False else None
         self._finder = CallFinder(names, most=most) if names else None
-        # As OpenAI has it: who demands one tool's call is told that the answer has come to its end.
-        self._reason = "stop" if isinstance(asked.tool_choice, NamedTool) else "tool_calls"
+        self._reason = asked.reason_of_calls
 
     def read(self, chunk: GenerateChunk | Choice) -> Said:
         """What the chunk, or the whole choice, says; a call is told when it is complete."""
@@ -151,14 +165,41 @@ class CallReader:
         return Said(text, calls, first, self._reason if has_ended else chunk.finish_reason)
 
 
+class ForcedReader:
+    """Takes the calls out of one choice that says nothing else: their arguments are told as they come."""
+
+    def __init__(self, asked: ToolUse) -> None:
+        """Nothing said yet."""
+        self._calls, self._reason = ForcedCalls(asked.must_call), asked.reason_of_calls
+
+    def read(self, chunk: GenerateChunk) -> Said:
+        """What the chunk says."""
+        parts, reason = self._calls.add(chunk.text), chunk.finish_reason
+        text = self._calls.rest() if reason else ""
+        has_ended = reason == "stop" and self._calls.num_found > 0
+        return Said(text, [], 0, self._reason if has_ended else reason, parts)
+
+
+def stream_reader(asked: ToolUse) -> CallReader | ForcedReader:
+    """What reads a choice as it streams: calls that the answer must be are certain from their first letter."""
+    return ForcedReader(asked) if asked.must_call else CallReader(asked)
+
+
 def call_deltas(said: Said) -> list[dict[str, Any]]:
-    """The calls as a stream tells them: each one whole, with its number."""
-    return [{"index": said.first_call + place, **_told(call)} for place, call in enumerate(said.calls)]
+    """The calls as a stream tells them, with their numbers: whole, or piece by piece."""
+    whole = [{"index": said.first_call + place, **_told(call)} for place, call in enumerate(said.calls)]
+    return whole + [_told_part(part) for part in said.parts]
 
 
 def told_calls(calls: Iterable[ToolCall]) -> list[dict[str, Any]]:
     """The calls as a whole answer has them."""
     return [_told(call) for call in calls]
+
+
+def _told_part(part: CallPart) -> dict[str, Any]:
+    if part.id:
+        return {"index": part.number, **_told(ToolCall(id=part.id, name=part.name, arguments=part.arguments))}
+    return {"index": part.number, "function": {"arguments": part.arguments}}
 
 
 def _told(call: ToolCall) -> dict[str, Any]:
