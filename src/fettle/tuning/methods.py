@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from fettle.adapters.bank import BASE, AdapterBank
-from fettle.adapters.files import save_adapter
+from fettle.adapters.files import load_adapter, save_adapter
 from fettle.adapters.inject import inject, layer_number
 from fettle.adapters.kinds.base import AdapterConfig
 from fettle.adapters.methods import METHODS
-from fettle.adapters.start import start
+from fettle.adapters.start import go_on, start
 from fettle.adapters.virtual import virtual_tokens
 from fettle.data.packing import Batch
 from fettle.errors import InvalidInput
@@ -120,6 +120,7 @@ class AdapterTrainee(Trainee):
         objective: Objective,
         dtype: torch.dtype,
         quantization: str = "none",
+        earlier: Path | None = None,
     ) -> None:
         self.objective = objective
         # A frozen base needs no float32 copy: it is kept in the type it is computed in.
@@ -136,6 +137,8 @@ class AdapterTrainee(Trainee):
         self.adapter = start(
             self.decoder, kind, config, encode=encode, seed=settings.seed, in_range=lambda n: n in layers
         )
+        if earlier:
+            go_on(self.adapter, load_adapter(earlier))
         self.slot = self.bank.add(self.adapter)
 
     @property
@@ -246,21 +249,23 @@ class FullTrainee(Trainee):
         save_decoder(self.decoder, folder, like=base)
 
 
-def trainee_for(spec: TuningSpec, base: Path, dtype: torch.dtype) -> Trainee:
-    """What the spec's method trains, on the model in `base`.
+def trainee_for(spec: TuningSpec, base: Path, dtype: torch.dtype, earlier: Path | None = None) -> Trainee:
+    """What the spec's method trains, on the model in `base`; an adapter may begin with the one in `earlier`.
 
     Raises:
         NotFound: no such method.
-        InvalidInput: settings of the adapter, the layer range or the memory do not fit the model.
+        InvalidInput: settings of the adapter, the layers or the memory do not fit the model, or `earlier` not these.
     """
     settings = METHODS[spec.method].completed(spec.hyperparameters)
-    trainee = _trainee(spec, settings, base, dtype)
+    trainee = _trainee(spec, settings, base, dtype, earlier)
     if settings.gradient_checkpointing:
         trainee.save_memory()
     return trainee
 
 
-def _trainee(spec: TuningSpec, settings: Hyperparameters, base: Path, dtype: torch.dtype) -> Trainee:
+def _trainee(
+    spec: TuningSpec, settings: Hyperparameters, base: Path, dtype: torch.dtype, earlier: Path | None
+) -> Trainee:
     method = METHODS[spec.method]
     config = method.adapter_config(spec.adapter)
     objective, quantization = OBJECTIVES[method.objective](settings), quantization_of(spec)
@@ -272,7 +277,7 @@ def _trainee(spec: TuningSpec, settings: Hyperparameters, base: Path, dtype: tor
                 param="quantization",
             )
         return FullTrainee(base, settings, objective, dtype)
-    return AdapterTrainee(base, method.kind, config, settings, objective, dtype, quantization)
+    return AdapterTrainee(base, method.kind, config, settings, objective, dtype, quantization, earlier)
 
 
 def quantization_of(spec: TuningSpec) -> str:

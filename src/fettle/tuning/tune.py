@@ -54,7 +54,8 @@ def tune(plan: TuningPlan, emit: Emit, team: Team = ALONE) -> TuningResult:
     started = time.monotonic()
     torch.set_num_threads(plan.threads)
     spec, base = plan.spec, Path(plan.base_path)
-    trainee = trainee_for(spec, base, dtype_for(spec.hyperparameters.dtype))
+    earlier = Path(plan.continues_path) if plan.continues_path else None
+    trainee = trainee_for(spec, base, dtype_for(spec.hyperparameters.dtype), earlier)
     team = _shared_out(trainee, plan, team)
     with above_trunk(load_material(plan, trainee.objective, emit), trainee, plan, emit) as material:
         settings = METHODS[spec.method].completed(spec.hyperparameters)

@@ -203,6 +203,7 @@ class TuningSpec(Record):
     )
     adapter: dict[str, Any] = Field(default_factory=dict, description="settings of the adapter kind, e.g. rank")
     hyperparameters: Hyperparameters = Hyperparameters()
+    continues: str | None = Field(default=None, description="custom model that training goes on with; None begins anew")
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], *, base: str, method: str, name: str) -> Self:
@@ -229,6 +230,7 @@ class TuningPlan(Record):
     validation_path: str | None = None
     work_path: str
     output_path: str
+    continues_path: str | None = Field(default=None, description="folder of the adapter that training begins with")
     cache_path: str | None = Field(default=None, description="folder that jobs share; None keeps nothing for others")
     threads: int = 2
     num_processes: int = Field(default=1, ge=1, description="that share each step's rows, and the threads")
