@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -24,6 +25,8 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     asked = _arguments()
+    # So that it ends the server, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="fettle-soak-") as folder:
         home = Path(folder)
         make_home(home)
@@ -43,18 +46,21 @@ def main() -> None:
 async def _soak(asked: argparse.Namespace, server: Server, known: Truth, findings: Findings) -> dict[str, Any]:
     names, memory = Names(), Memory(server)
     async with server.http() as http:
-        operator = Operator(http, names, findings)
+        operator = Operator(http, names, findings, deadline_seconds=asked.deadline_seconds)
         await operator.prepare()
         began = time.monotonic()
         third, half, until = (began + 60 * asked.minutes * share for share in (1 / 3, 1 / 2, 1))
         async with asyncio.TaskGroup() as tasks:
-            for seed in range(asked.clients):
-                tasks.create_task(Client(http, names, known, findings, seed).run(until, asked.pause_seconds))
+            for _ in range(asked.clients):
+                client = Client(http, names, known, findings, deadline_seconds=asked.deadline_seconds)
+                tasks.create_task(client.run(until, asked.pause_seconds))
             tasks.create_task(operator.run(until, asked.change_seconds))
             tasks.create_task(memory.watch(until, asked.sample_seconds))
             if asked.kill_seconds:
                 # Not later: memory is measured of processes that have seen everything before the last half.
-                tasks.create_task(kill_engines(server, names, findings, third, asked.kill_seconds))
+                times = {"until": third, "every_seconds": asked.kill_seconds}
+                times |= {"deadline_seconds": asked.deadline_seconds}
+                tasks.create_task(kill_engines(server, names, findings, **times))
         await operator.finish()
     for fault in await leftovers(server):
         findings.fault(fault)
@@ -93,6 +99,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pause-seconds", type=float, default=0.5, help="of each client, between two requests")
     parser.add_argument("--change-seconds", type=float, default=3, help="between two changes of labels or endpoints")
     parser.add_argument("--kill-seconds", type=float, default=60, help="between two killed engines; 0: none is")
+    parser.add_argument("--deadline-seconds", type=float, default=180, help="what takes longer hangs")
     parser.add_argument("--sample-seconds", type=float, default=5, help="between two looks at memory")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder for the result file")
     return parser.parse_args()

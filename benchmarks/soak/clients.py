@@ -12,8 +12,6 @@ import httpx
 from home import QUESTIONS, Question, Truth
 from names import Names
 
-#: No request may take longer: what does, hangs.
-DEADLINE_SECONDS = 180.0
 SHARE_OF_STREAMS, SHARE_OF_HANG_UPS = 0.6, 0.25
 MAX_FAULTS = 100
 
@@ -43,9 +41,12 @@ class Findings:
 class Client:
     """One who asks, one request after the other."""
 
-    def __init__(self, http: httpx.AsyncClient, names: Names, truth: Truth, findings: Findings, seed: int) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, names: Names, truth: Truth, findings: Findings, *, deadline_seconds: float
+    ) -> None:
+        """One who is told of a request that takes longer than the deadline that it hangs."""
         self._http, self._names, self._truth, self._findings = http, names, truth, findings
-        self._draw = random.Random(seed)
+        self._deadline_seconds, self._draw = deadline_seconds, random.Random()
 
     async def run(self, until: float, pause_seconds: float) -> None:
         """Ask until a moment, with pauses around so many seconds."""
@@ -58,10 +59,10 @@ class Client:
         way = self._stream if self._draw.random() < SHARE_OF_STREAMS else self._whole
         began = time.monotonic()
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
+            async with asyncio.timeout(self._deadline_seconds):
                 await way(name, question, began)
         except TimeoutError:
-            self._findings.fault(f"{name}: no answer to {question} in {DEADLINE_SECONDS:.0f} s")
+            self._findings.fault(f"{name}: no answer to {question} in {self._deadline_seconds:.0f} s")
         except Refused as refused:
             self._judge(name, began, refused)
         except httpx.HTTPError as error:

@@ -17,16 +17,14 @@ from server import Server
 from fettle.testing.installation import BASE
 
 CLUSTER = "stage"
-RECOVERY_SECONDS = 120.0
-OPERATION_SECONDS = 120.0
 
 
 class Operator:
     """One who moves labels and switches endpoints, over the native API."""
 
-    def __init__(self, http: httpx.AsyncClient, names: Names, findings: Findings) -> None:
+    def __init__(self, http: httpx.AsyncClient, names: Names, findings: Findings, *, deadline_seconds: float) -> None:
         self._http, self._names, self._findings = http, names, findings
-        self._draw = random.Random(0)
+        self._deadline_seconds, self._draw = deadline_seconds, random.Random()
 
     async def prepare(self) -> None:
         """The labels, a hosting cluster and the endpoints, all active."""
@@ -66,15 +64,17 @@ class Operator:
         self._findings.counts[f"endpoints {verb}d"] += 1
 
     async def _post(self, path: str, body: dict[str, str] | None = None) -> None:
-        async with asyncio.timeout(OPERATION_SECONDS):
+        async with asyncio.timeout(self._deadline_seconds):
             answer = await self._http.post(f"/api/v1/{path}", json=body)
         if answer.is_error:
             raise SystemExit(f"{path} {body} was refused: {answer.text}")
 
 
-async def kill_engines(server: Server, names: Names, findings: Findings, until: float, every_seconds: float) -> None:
-    """Kill an engine with SIGKILL until a moment, every so many seconds; each must be back by itself, in time."""
-    draw = random.Random(1)
+async def kill_engines(
+    server: Server, names: Names, findings: Findings, *, until: float, every_seconds: float, deadline_seconds: float
+) -> None:
+    """Kill an engine with SIGKILL until a moment, every so many seconds; each must be back before the deadline."""
+    draw = random.Random()
     while time.monotonic() + every_seconds < until:
         await asyncio.sleep(draw.uniform(0.5, 1.5) * every_seconds)
         engines = server.engines()
@@ -84,15 +84,15 @@ async def kill_engines(server: Server, names: Names, findings: Findings, until: 
         with names.is_hurt.change(True), suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         with names.is_hurt.change(False):
-            if not await _is_back(server, engines[pid], pid):
-                findings.fault(f"{engines[pid]} was killed and not back in {RECOVERY_SECONDS:.0f} s")
+            if not await _is_back(server, engines[pid], pid, deadline_seconds):
+                findings.fault(f"{engines[pid]} was killed and not back in {deadline_seconds:.0f} s")
         findings.counts["engines killed"] += 1
 
 
-async def _is_back(server: Server, engine: str, killed: int) -> bool:
+async def _is_back(server: Server, engine: str, killed: int, deadline_seconds: float) -> bool:
     """Whether another process serves what the killed one did, before its time is over."""
     async with server.http() as http:
-        deadline = time.monotonic() + RECOVERY_SECONDS
+        deadline = time.monotonic() + deadline_seconds
         while time.monotonic() < deadline:
             await asyncio.sleep(0.2)
             # The server has looked at how it ended, so it knows that it did.
