@@ -147,7 +147,8 @@ class Engines:
 
     async def release(self, cluster_id: str) -> None:
         """End a hosting cluster's engines, after what they answer now; they start again when they are asked."""
-        await asyncio.gather(*(task for name, task in self._starting.items() if name.endswith(f"@{cluster_id}")))
+        if starting := [task for name, task in self._starting.items() if name.endswith(f"@{cluster_id}")]:
+            await asyncio.wait(starting)
         names = [name for name in self._engines if name.endswith(f"@{cluster_id}")]
         engines = [self._engines.pop(name) for name in names]
         await asyncio.gather(*(engine.stop(DRAIN_SECONDS) for engine in engines))
