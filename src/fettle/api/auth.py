@@ -69,10 +69,10 @@ class Authentication(SecurityBase):
         act_as(actor_of(request, principal))
 
 
-def actor_of(request: Request, principal: Principal) -> Actor:
-    """A principal as the audit log tells it."""
+def actor_of(request: Request, principal: Principal | None) -> Actor:
+    """A principal as the audit log tells it; of who has no known key, the address."""
     host = request.client.host if request.client else ""
-    return Actor(who=principal.key_id, origin=host, request_id=request.scope.get("request_id", ""))
+    return Actor(who=principal.key_id if principal else "", origin=host, request_id=request.scope.get("request_id", ""))
 
 
 def key_sent(request: Request) -> str:

@@ -14,6 +14,7 @@ from fettle.services.batches import Batches
 from fettle.services.files import Files
 from fettle.services.keys import Keys
 from fettle.services.projects import Projects
+from fettle.services.refusals import Refusals
 from fettle.services.responses import Responses
 from fettle.services.supervisor import Supervisor
 from fettle.services.tuning_jobs import TuningJobs
@@ -162,6 +163,10 @@ class Installation(Platform, Protocol):
     @property
     def audit(self) -> AuditLog:
         """Who has changed what."""
+
+    @property
+    def refusals(self) -> Refusals:
+        """Who was refused what."""
 
     @property
     def everywhere(self) -> Platform:

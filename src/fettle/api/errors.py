@@ -1,5 +1,6 @@
 """The one place where errors become HTTP answers, in the body that OpenAI's clients read."""
 
+import asyncio
 import logging
 from typing import Any
 
@@ -10,7 +11,18 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from fettle.errors import FettleError, InvalidInput, NotFound, TooManyRequests, Unauthorized, Unavailable, all_errors
+from fettle.api.auth import actor_of
+from fettle.errors import (
+    FettleError,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+    all_errors,
+)
+from fettle.types.access import DEFAULT_PROJECT
 from fettle.types.record import Record
 
 log = logging.getLogger(__name__)
@@ -86,9 +98,18 @@ def bug(error: Exception) -> FettleError:
     return FettleError("the server failed on this request; that is a bug, and its log says where")
 
 
-async def _told(_: Request, error: Exception) -> Response:
+async def _told(request: Request, error: Exception) -> Response:
     assert isinstance(error, FettleError)
+    if isinstance(error, Unauthorized | Forbidden):
+        await asyncio.to_thread(_note_refusal, request, error)
     return error_response(error)
+
+
+def _note_refusal(request: Request, error: FettleError) -> None:
+    principal = getattr(request.state, "principal", None)
+    route = f"{request.method} {request.scope['route'].path}"
+    project = principal.project_id if principal else DEFAULT_PROJECT
+    request.app.state.platform.refusals.note(actor_of(request, principal), route, error, project)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

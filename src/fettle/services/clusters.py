@@ -4,14 +4,13 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import get_args
 
 from fettle.errors import Conflict, FettleError, InvalidInput, unknown
 from fettle.registry.base_models import BaseModels
 from fettle.services.inventory import shapes
 from fettle.services.unit_hours import unit_hours
-from fettle.store.events import EventLog, write_event
+from fettle.store.events import Event, EventLog, write_event
 from fettle.store.repository import Records, Repository
 from fettle.types.clusters import (
     DEFAULT_UNITS,
@@ -111,22 +110,31 @@ class Clusters:
 
     def report(self, cluster: Cluster) -> ClusterReport:
         """A cluster with what it holds and what it has cost so far."""
-        shape, hours = shapes()[cluster.shape], round(self.unit_hours(cluster), 9)
+        return self.reports([cluster])[0]
+
+    def reports(self, clusters: Sequence[Cluster]) -> Sequence[ClusterReport]:
+        """Clusters with what each holds and has cost so far, all from one look at the records."""
+        ids = [cluster.id for cluster in clusters]
         with self._repository.read() as records:
-            serves, used = base_of(records, cluster), len(endpoints_on(records, cluster))
+            endpoints = [one for one in records.find_any(Endpoint, "cluster_id", ids) if one.state != "deleted"]
+        changes = self._events.of_all(ids, UNITS_EVENT)
+        return [
+            self._report(cluster, [one for one in endpoints if one.cluster_id == cluster.id], changes[cluster.id])
+            for cluster in clusters
+        ]
+
+    def _report(self, cluster: Cluster, endpoints: Sequence[Endpoint], changes: Sequence[Event]) -> ClusterReport:
+        shape, used = shapes()[cluster.shape], len(endpoints)
+        held = unit_hours([(change.at, change.body["units"]) for change in changes], self._clock())
+        hours = round(held, 9)
         return ClusterReport(
             **dict(cluster),
             reserved=shape.unit.times(cluster.units),
-            serves=serves,
+            serves=cluster.base or next((one.base for one in endpoints), None),
             capacity=Capacity(total=total_endpoints(cluster), used=used) if cluster.type == "hosting" else None,
             unit_hours=hours,
             cost=round(hours * shape.price_per_unit_hour, 9),
         )
-
-    def unit_hours(self, cluster: Cluster) -> Decimal:
-        """What a cluster has held so far."""
-        changes = self._events.of(cluster.id, types=(UNITS_EVENT,))
-        return unit_hours([(change.at, change.body["units"]) for change in changes], self._clock())
 
     def resize(self, name: str, units: int) -> Cluster:
         """Give a cluster another number of units.

@@ -4,13 +4,13 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from fettle.errors import InvalidInput, NotFound, StorageFailed, Unauthorized
-from fettle.services.projects import Projects
+from fettle.errors import Conflict, Forbidden, InvalidInput, NotFound, StorageFailed, Unauthorized
+from fettle.services.projects import Projects, active_project
 from fettle.services.quotas import Quotas
-from fettle.store.repository import Repository
-from fettle.types.access import ROLES, ApiKey, KeySpec, Principal, permissions_of_key
+from fettle.store.repository import Records, Repository
+from fettle.types.access import ROLES, ApiKey, KeyChange, KeySpec, Principal, permissions_of_key
 from fettle.types.ids import new_id, now
 
 log = logging.getLogger(__name__)
@@ -45,12 +45,13 @@ class Keys:
             NotFound: there is no such project.
             InvalidInput: with all that is wrong with the spec.
         """
-        self._projects.get(spec.project_id)
         if faults := list(_faults(spec)):
             raise InvalidInput("\n".join(faults), param="scopes")
         key = new_key()
         about = {"id": new_id("key"), "prefix": key[:_PREFIX_LENGTH], "digest": digest_of(key), "created_at": now()}
-        return self._repository.insert(ApiKey.model_validate({**dict(spec), **about})), key
+        with self._repository.write() as records:
+            active_project(records, spec.project_id)
+            return records.insert(ApiKey.model_validate({**dict(spec), **about})), key
 
     def list(self, project: str | None = None) -> list[ApiKey]:
         """The keys of a project, or of all, oldest first.
@@ -76,7 +77,29 @@ class Keys:
             InvalidInput: several keys begin so.
             Conflict: it was revoked before.
         """
-        return self._repository.move(ApiKey, self._named(name, self._repository.of(project)).id, "revoked")
+        with self._repository.of(project).write() as records:
+            return records.move(ApiKey, _named(name, records).id, "revoked")
+
+    def change(self, name: str, changes: KeyChange, by: Principal, project: str | None = None) -> ApiKey:
+        """Give a key other limits, named as for `revoke`; what `changes` does not name stays as it is.
+
+        Raises:
+            NotFound: there is no such key.
+            InvalidInput: several keys begin so, it would have expired already, or nothing is to be changed.
+            Conflict: it was revoked.
+            Forbidden: it may what `by` may not, who must not prolong it.
+        """
+        wanted = changes.model_dump(exclude_unset=True)
+        if not wanted:
+            raise InvalidInput("nothing is to be changed", hint=f"Name one of {', '.join(KeyChange.model_fields)}.")
+        if changes.expires_at and changes.expires_at <= now():
+            raise InvalidInput(_over(changes.expires_at), hint="Revoke a key to end it.", param="expires_at")
+        with self._repository.of(project).write() as records:
+            key = _named(name, records)
+            check_may_give(by, key)
+            if key.state == "revoked":
+                raise Conflict(f"the key {key.id!r} was revoked", hint="Make another.", param="key")
+            return records.update(key, **wanted)
 
     def authenticate(self, key: str) -> Principal:
         """Whom a key belongs to.
@@ -106,18 +129,6 @@ class Keys:
             tokens_per_day=found.tokens_per_day,
         )
 
-    def _named(self, name: str, repository: Repository) -> ApiKey:
-        if found := repository.find(ApiKey, prefix=name):
-            if len(found) > 1:
-                raise InvalidInput(f"{len(found)} keys begin with {name!r}", hint="Name the key by its id.")
-            return found[0]
-        try:
-            return repository.get(ApiKey, name)
-        except NotFound:
-            # That error names what was asked for, which may have been a key.
-            hint = "`fettle keys list` shows ids and beginnings; a key itself is never needed here."
-            raise NotFound("there is no such key", hint=hint, param="key") from None
-
     def _touch(self, key: ApiKey) -> None:
         moment = now()
         if key.last_used_at is None or moment - key.last_used_at >= _TOUCH:
@@ -128,14 +139,39 @@ class Keys:
                 log.warning("a key's last use could not be written down", extra={"key": key.id, "error": str(error)})
 
 
+def check_may_give(principal: Principal, key: KeySpec) -> None:
+    """See that nobody gives more than he has.
+
+    Raises:
+        Forbidden: the key may what the principal may not.
+    """
+    if more := permissions_of_key(key) - principal.permissions:
+        hint = "Give it another role, or name scopes that you have."
+        raise Forbidden(f"your own key has no permission {', '.join(sorted(more))}", hint=hint)
+
+
 def wrong_key() -> Unauthorized:
     """The error for a key that nobody has."""
     hint = "`fettle keys create` makes one; the first was printed by `fettle up` (`--new-key` makes it anew)."
     return Unauthorized("the API key is wrong", hint=hint)
 
 
+def _named(name: str, records: Records) -> ApiKey:
+    if found := records.find(ApiKey, prefix=name) or records.find(ApiKey, id=name):
+        if len(found) > 1:
+            raise InvalidInput(f"{len(found)} keys begin with {name!r}", hint="Name the key by its id.")
+        return found[0]
+    # Without what was asked for, which may have been a key.
+    hint = "`fettle keys list` shows ids and beginnings; a key itself is never needed here."
+    raise NotFound("there is no such key", hint=hint, param="key")
+
+
+def _over(moment: datetime) -> str:
+    return f"'expires_at' is {moment:%Y-%m-%d %H:%M} UTC, which is over"
+
+
 def _faults(spec: KeySpec) -> Iterator[str]:
     for scope in sorted(set(spec.scopes) - ROLES[spec.role]):
         yield f"the role {spec.role!r} has no permission {scope!r}; it has {', '.join(sorted(ROLES[spec.role]))}"
     if spec.expires_at and spec.expires_at <= now():
-        yield f"'expires_at' is {spec.expires_at:%Y-%m-%d %H:%M} UTC, which is over"
+        yield _over(spec.expires_at)

@@ -5,6 +5,7 @@ from typing import Self
 from fettle.services.keys import Keys
 from fettle.services.projects import Projects
 from fettle.services.quotas import Quotas
+from fettle.services.refusals import Refusals
 from fettle.services.workspace import Shared, WorkerModules, Workspace
 from fettle.settings import Settings
 from fettle.store.audit import AuditLog
@@ -39,6 +40,7 @@ class Platform(Workspace):
         super().__init__(shared, DEFAULT_PROJECT)
         self._workspaces: dict[str, Workspace] = {DEFAULT_PROJECT: self}
         self.projects, self.audit = Projects(shared.repository), AuditLog(self._database)
+        self.refusals = Refusals(self.audit)
         self.quotas = Quotas(KeyUsage(self._database))
         self.keys = Keys(shared.repository, self.projects, self.quotas)
         self.everywhere.tuning_jobs.recover()

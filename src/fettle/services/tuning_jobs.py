@@ -265,6 +265,10 @@ class TuningJobs:
         """Where a job keeps its checkpoints until it has succeeded."""
         return self._settings.home / "jobs" / job_id
 
+    def log_path(self, job_id: str) -> Path:
+        """Where a job's worker writes what goes wrong; there is none before it has begun."""
+        return self._settings.home / "logs" / f"{job_id}.log"
+
     def _begin(self, job_id: str, *, is_from_queue: bool) -> TuningJob:
         with self._repository.write() as records:
             state = records.get(TuningJob, job_id).state
@@ -306,7 +310,7 @@ class TuningJobs:
         return self._repository.update(job, result=result, pid=None)
 
     def _train(self, job: TuningJob, lease: Lease, on_event: OnEvent) -> TuningResult:
-        folder, log_path = self.folder(job.id), self._settings.home / "logs" / f"{job.id}.log"
+        folder, log_path = self.folder(job.id), self.log_path(job.id)
         threads = threads_of(self._repository, job, self._settings.threads)
         with start_worker(
             self._module, self._plan(job), folder, log_path=log_path, threads=threads, pass_fds=[lease.fd]

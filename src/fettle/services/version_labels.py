@@ -25,6 +25,15 @@ class VersionLabels:
         found = self._repository.find(VersionLabel, **({"name": name} if name else {}))
         return sorted(found, key=lambda one: (one.name, one.label))
 
+    def page(self, name: str | None = None, *, after: str | None = None, limit: int) -> Sequence[VersionLabel]:
+        """At most `limit` labels in the order of `list`, from the one behind the label with the id `after`.
+
+        Raises:
+            NotFound: there is no label `after`.
+        """
+        equal = {"name": name} if name else {}
+        return self._repository.page(VersionLabel, after=after, limit=limit, by=("name", "label"), **equal)
+
     def put(self, model: str, label: str) -> VersionLabel:
         """Have a label mean this version from now on, in one step; requests that are being answered go on.
 

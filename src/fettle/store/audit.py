@@ -1,4 +1,7 @@
-"""The audit log: every change of a record, written in the transaction that makes it; the database lets it only grow."""
+"""The audit log: every change of a record, written in the transaction that makes it, and requests that were refused.
+
+The database lets it only grow.
+"""
 
 from typing import Any
 
@@ -6,7 +9,7 @@ from sqlalchemy import Connection, Select, insert, select
 
 from fettle.store.database import Database
 from fettle.store.tables import audit
-from fettle.types.access import Action, AuditEvent, actor
+from fettle.types.access import Action, Actor, AuditEvent, actor
 from fettle.types.ids import now
 
 
@@ -14,7 +17,12 @@ def note(
     connection: Connection, project_id: str, action: Action, kind: str, subject: str, detail: dict[str, Any]
 ) -> None:
     """Write down a change that whoever is at work makes in this transaction; names of fields, never their values."""
-    who = actor()
+    _write(connection, actor(), project_id, action, kind, subject, detail)
+
+
+def _write(
+    connection: Connection, who: Actor, project_id: str, action: Action, kind: str, subject: str, detail: dict[str, Any]
+) -> None:
     body = {"origin": who.origin, "request_id": who.request_id, "detail": detail}
     place = {"project_id": project_id, "at": now(), "who": who.who}
     connection.execute(insert(audit).values(**place, action=action, kind=kind, subject=subject, body=body))
@@ -26,6 +34,11 @@ class AuditLog:
     def __init__(self, database: Database) -> None:
         """The log in `database`."""
         self._database = database
+
+    def refused(self, who: Actor, project_id: str, route: str, detail: dict[str, Any]) -> None:
+        """Write down that somebody's request was refused."""
+        with self._database.write() as connection:
+            _write(connection, who, project_id, "refused", "request", route, detail)
 
     def page(self, *, after: int = 0, limit: int, project_id: str | None = None) -> list[AuditEvent]:
         """At most `limit` changes from after the one with id `after`, oldest first; of all projects, or of one."""

@@ -1,5 +1,6 @@
 """The append-only line of events: what happened to whom and when; progress and audit."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,6 +42,15 @@ class EventLog:
             query = query.where(events.c.type.in_(types))
         with self._database.read() as connection:
             return [Event.model_validate(dict(row)) for row in connection.execute(query.limit(limit)).mappings()]
+
+    def of_all(self, subjects: Sequence[str], type: str) -> dict[str, list[Event]]:  # noqa: A002
+        """The events of one type of several subjects, for each in order."""
+        query = select(events).where(events.c.subject.in_(subjects), events.c.type == type).order_by(events.c.id)
+        found: dict[str, list[Event]] = {subject: [] for subject in subjects}
+        with self._database.read() as connection:
+            for row in connection.execute(query).mappings():
+                found[row["subject"]].append(Event.model_validate(dict(row)))
+        return found
 
     def newest(
         self, subject: str, *, limit: int, before: int | None = None, types: tuple[str, ...] = ()

@@ -1,13 +1,13 @@
 """Records in and out of the tables, by type: `get(TuningJob, id)`; states move only as the lifecycle allows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, String, Table, delete, func, insert, select, true, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, true, tuple_, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 
@@ -25,6 +25,10 @@ from fettle.types.resources import BaseModelEntry, Batch, CustomModel, StoredFil
 from fettle.types.responses import StoredResponse
 
 R = TypeVar("R", bound=Record)
+
+
+#: Keys that one which is not there is compared with, to find one that may be meant.
+_MOST_COMPARED = 200
 
 
 class Artifact(Record):
@@ -59,7 +63,7 @@ STORED: dict[type[Record], Stored] = {
     VersionLabel: Stored(tables.version_labels, "id", "label"),
     KeptAnswer: Stored(tables.kept_answers, "id", "answer", is_audited=False),
     StoredResponse: Stored(tables.responses, "id", "response", is_audited=False),
-    Project: Stored(tables.projects, "id", "project"),
+    Project: Stored(tables.projects, "id", "project", "project"),
     ApiKey: Stored(tables.api_keys, "id", "API key", "key"),
 }
 
@@ -98,9 +102,14 @@ class Records:
 
     def find(self, kind: type[R], **equal: Any) -> list[R]:
         """The records whose columns have these values, oldest first."""
-        table, key = STORED[kind].table, STORED[kind].key
-        order = [table.c[name] for name in ("created_at", key) if name in table.c]
-        query = select(table).filter_by(**equal).where(self._mine(table)).order_by(*order)
+        table = STORED[kind].table
+        query = select(table).filter_by(**equal).where(self._mine(table)).order_by(*_oldest_first(kind))
+        return [_record(kind, row) for row in self.connection.execute(query).mappings()]
+
+    def find_any(self, kind: type[R], column: str, values: Sequence[str]) -> list[R]:
+        """The records that have one of these values in a column, oldest first."""
+        table = STORED[kind].table
+        query = select(table).where(table.c[column].in_(values), self._mine(table)).order_by(*_oldest_first(kind))
         return [_record(kind, row) for row in self.connection.execute(query).mappings()]
 
     def page(
@@ -110,16 +119,18 @@ class Records:
         after: str | None = None,
         limit: int,
         is_oldest_first: bool = False,
+        by: Sequence[str] = (),
         within: Mapping[tuple[str, ...], str] | None = None,
         **equal: Any,
     ) -> list[R]:
         """At most `limit` of the records whose columns have these values.
 
         Args:
-            kind: the type of the records, which have a time at which they were made.
+            kind: the type of the records, which have a time at which they were made if `by` names nothing else.
             after: key of the record behind which the page begins; None begins at the first.
             limit: records at most.
             is_oldest_first: else the newest come first.
+            by: columns in whose order they come instead, which together are each record's own.
             within: texts that the records must hold deeper inside, by their path.
             **equal: columns and their values.
 
@@ -127,7 +138,8 @@ class Records:
             NotFound: there is no record `after`.
         """
         table = STORED[kind].table
-        place = tuple_(table.c.created_at, table.c[STORED[kind].key])
+        columns = by or ("created_at", STORED[kind].key)
+        place, is_rising = tuple_(*(table.c[name] for name in columns)), is_oldest_first or bool(by)
         query = select(table).filter_by(**equal).where(self._mine(table))
         for path, value in (within or {}).items():
             # Step by step: in a path as one text, PostgreSQL would read quotes and commas of a name as its own.
@@ -136,9 +148,10 @@ class Records:
                 inside = inside[name]
             query = query.where(inside.as_string() == value)
         if after is not None:
-            last = tuple_(self.get(kind, after).created_at, after, types=(tables.Moment(), String()))  # type: ignore[attr-defined]
-            query = query.where(place > last if is_oldest_first else place < last)
-        order = [column if is_oldest_first else column.desc() for column in place.clauses]
+            found = self.get(kind, after)
+            last = tuple_(*(getattr(found, name) for name in columns), types=[table.c[name].type for name in columns])
+            query = query.where(place > last if is_rising else place < last)
+        order = [column if is_rising else column.desc() for column in place.clauses]
         return [_record(kind, row) for row in self.connection.execute(query.order_by(*order).limit(limit)).mappings()]
 
     def get(self, kind: type[R], key: str) -> R:
@@ -212,7 +225,8 @@ class Records:
 
     def _keys(self, kind: type[Record]) -> list[str]:
         table = STORED[kind].table
-        return list(self.connection.execute(select(table.c[STORED[kind].key]).where(self._mine(table))).scalars())
+        query = select(table.c[STORED[kind].key]).where(self._mine(table)).limit(_MOST_COMPARED)
+        return list(self.connection.execute(query).scalars())
 
     def _mine(self, table: Table) -> ColumnElement[bool]:
         """That a row is the project's."""
@@ -289,6 +303,11 @@ class Repository:
         """See `Records.move`."""
         with self.write() as records:
             return records.move(kind, key, state, **changes)
+
+
+def _oldest_first(kind: type[Record]) -> list[ColumnElement[Any]]:
+    table = STORED[kind].table
+    return [table.c[name] for name in ("created_at", STORED[kind].key) if name in table.c]
 
 
 def _row(record: Record, table: Table) -> dict[str, Any]:

@@ -61,6 +61,11 @@ def _project() -> Column[Any]:
     return Column("project_id", String, nullable=False, index=True, server_default=DEFAULT_PROJECT)
 
 
+def _listed() -> Index:
+    """By it a page is found without a look at the others."""
+    return Index(None, "project_id", "created_at", "id")
+
+
 base_models = Table(
     "base_models",
     METADATA,
@@ -77,6 +82,7 @@ tuning_jobs = Table(
     Column("dataset_hash", String, nullable=False, index=True),
     Column("created_at", Moment, nullable=False),
     _body(),
+    _listed(),
 )
 
 custom_models = Table(
@@ -95,6 +101,7 @@ custom_models = Table(
     Column("created_at", Moment, nullable=False),
     _body(),
     UniqueConstraint("project_id", "name", "version"),
+    _listed(),
 )
 
 artifacts = Table(
@@ -114,6 +121,7 @@ files = Table(
     Column("artifact", String, nullable=False, index=True),
     Column("created_at", Moment, nullable=False),
     _body(),
+    _listed(),
 )
 
 uploads = Table(
@@ -134,6 +142,7 @@ batches = Table(
     Column("state", String, nullable=False, index=True),
     Column("created_at", Moment, nullable=False),
     _body(),
+    _listed(),
 )
 
 responses = Table(
@@ -160,8 +169,10 @@ projects = Table(
     "projects",
     METADATA,
     Column("id", String, primary_key=True),
+    Column("state", String, nullable=False, server_default="active"),
     Column("created_at", Moment, nullable=False),
     _body(),
+    Index(None, "created_at", "id"),
 )
 
 api_keys = Table(
@@ -176,6 +187,8 @@ api_keys = Table(
     Column("created_at", Moment, nullable=False),
     Column("last_used_at", Moment, nullable=True),
     _body(),
+    _listed(),
+    Index(None, "created_at", "id"),
 )
 
 key_usage = Table(
@@ -189,7 +202,7 @@ key_usage = Table(
 audit = Table(
     "audit",
     METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", WIDE, primary_key=True, autoincrement=True),
     _project(),
     Column("at", Moment, nullable=False),
     Column("who", String, nullable=False),
@@ -218,6 +231,7 @@ clusters = Table(
     Column("created_at", Moment, nullable=False),
     _body(),
     _live_name("clusters"),
+    _listed(),
 )
 
 endpoints = Table(
@@ -232,6 +246,7 @@ endpoints = Table(
     Column("created_at", Moment, nullable=False),
     _body(),
     _live_name("endpoints"),
+    _listed(),
 )
 
 version_labels = Table(
@@ -243,6 +258,14 @@ version_labels = Table(
     Column("label", String, nullable=False),
     Column("version", Integer, nullable=False),
     UniqueConstraint("project_id", "name", "label"),
+)
+
+installation = Table(
+    "installation",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("home", String, nullable=False),
+    Column("created_at", Moment, nullable=False),
 )
 
 kept_answers = Table(

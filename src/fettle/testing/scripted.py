@@ -211,6 +211,13 @@ class NoKeys:
         raise wrong_key()
 
 
+class NoRefusals:
+    """A log of refused requests that keeps none."""
+
+    def note(self, *_: Any, **__: Any) -> None:
+        """Nothing is written down."""
+
+
 class ScriptedPlatform:
     """A base model 'base', a custom model 'tickets' in two versions, and one whose name has a slash."""
 
@@ -223,6 +230,7 @@ class ScriptedPlatform:
         self.endpoints = Listed({})
         self.engines = ScriptedEngines(dict.fromkeys(names, script))
         self.supervisor, self.batches, self.keys = IdleSupervisor(), IdleBatches(), NoKeys()
+        self.refusals = NoRefusals()
 
     @property
     def everywhere(self) -> Self:

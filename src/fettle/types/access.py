@@ -32,7 +32,8 @@ Permission = Literal[
 ]
 Role = Literal["viewer", "user", "operator", "admin"]
 KeyState = Literal["active", "revoked"]
-Action = Literal["created", "changed", "deleted"]
+ProjectState = Literal["active", "deleted"]
+Action = Literal["created", "changed", "deleted", "refused"]
 
 _SEES: frozenset[Permission] = frozenset({"models:read", "files:read", "jobs:read", "batches:read", "clusters:read"})
 _USES: frozenset[Permission] = _SEES | {"models:use", "files:write", "batches:write"}
@@ -57,6 +58,7 @@ class Project(Record):
     """A tenant: its rows, files, models and answers are seen by its own keys only."""
 
     id: str = Field(description="its name")
+    state: ProjectState = "active"
     description: str = Field(default="", max_length=512)
     created_at: datetime
 
@@ -73,6 +75,15 @@ class KeySpec(Record):
     tokens_per_day: int | None = Field(default=None, ge=1, le=10**15, description="prompts and answers, by UTC days")
 
 
+class KeyChange(Record):
+    """What of a key can be changed; what is not named stays, and null takes a limit away."""
+
+    name: str = Field(default="", max_length=128, description="whose it is, or what for")
+    expires_at: datetime | None = None
+    requests_per_minute: int | None = Field(default=None, ge=1, le=1_000_000)
+    tokens_per_day: int | None = Field(default=None, ge=1, le=10**15, description="prompts and answers, by UTC days")
+
+
 class KeyTold(KeySpec):
     """What is told of a key."""
 
@@ -82,16 +93,16 @@ class KeyTold(KeySpec):
     created_at: datetime
     last_used_at: datetime | None = None
 
+    @property
+    def told(self) -> "KeyTold":
+        """The key without what is not told, such as its hash."""
+        return KeyTold.model_validate(self.model_dump(include=set(KeyTold.model_fields)))
+
 
 class ApiKey(KeyTold):
     """A key as it is recorded; the key itself is stored nowhere."""
 
     digest: str = Field(repr=False, description="SHA-256 of the key, in hex")
-
-    @property
-    def told(self) -> KeyTold:
-        """The key without its hash."""
-        return KeyTold.model_validate(self.model_dump(exclude={"digest"}))
 
 
 def permissions_of_key(key: KeySpec) -> frozenset[Permission]:
@@ -134,7 +145,7 @@ _actor: ContextVar[Actor] = ContextVar("actor", default=SYSTEM)
 
 
 class AuditEvent(Record):
-    """A change: who made it, what it was, when, and from where."""
+    """A change, or a request that was refused: who made it, what it was, when, and from where."""
 
     id: int
     project_id: str

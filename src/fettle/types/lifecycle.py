@@ -32,6 +32,10 @@ MOVES: dict[str, dict[str, tuple[str, ...]]] = {
         "active": ("revoked",),
         "revoked": (),
     },
+    "project": {
+        "active": ("deleted",),
+        "deleted": (),
+    },
     "cluster": {
         "creating": ("active", "failed"),
         "active": ("updating", "deleting"),

@@ -15,6 +15,8 @@ from fettle.types.access import KeySpec
 KEY = "fettle-test"
 HEADERS = {"authorization": f"Bearer {KEY}"}
 HOSTING = {"name": "mine", "type": "hosting"}
+#: What is kept for repetitions would hold a new key itself, which is stored nowhere; comparing changes nothing.
+ONCE_MORE = {"/api/v1/keys", "/api/v1/compare"}
 ROWS = b'{"prompt": "go", "completion": "yes"}\n{"prompt": "more", "completion": "no"}\n'
 
 
@@ -246,10 +248,11 @@ def test_every_route_documents_its_statuses_its_answer_and_its_body(platform: Pl
         assert statuses | {"default"} <= set(told), path
         assert "422" not in told, path
         (good,) = (status for status in told if status.startswith("2"))
-        assert "$ref" in json.dumps(told[good]["content"]["application/json"]["schema"]), path
+        body = told[good]["content"]
+        # What is no JSON (logs, tables) is text.
+        assert "$ref" in json.dumps(body.get("application/json")) or "string" in json.dumps(body), path
         assert operation["description"], path
-        # What is kept for repetitions would hold a new key itself, which is stored nowhere.
-        if method == "post" and path != "/api/v1/keys":
+        if method == "post" and path not in ONCE_MORE:
             names = [parameter["name"] for parameter in operation.get("parameters", [])]
             assert "Idempotency-Key" in names, path
 

@@ -142,3 +142,78 @@ def test_clusters_and_kept_answers_are_a_projects_own(serving, platform):
         assert [one.status_code for one in answers] == [200, 200, 404]
 
     run(test)
+
+
+def test_who_is_refused_is_in_the_log_without_what_he_sent(serving, platform):
+    async def test():
+        viewer, secret = platform.keys.create(KeySpec(role="viewer"))
+        async with calling(serving, platform, secret, "fettle-00000000-guess") as (known, stranger):
+            assert (await known.delete("/clusters/mine")).status_code == 403
+            assert (await stranger.get("/clusters/mine")).status_code == 401
+        told = [one for one in platform.audit.page(limit=99) if one.action == "refused"]
+        assert [(one.who, one.subject, one.detail["status"]) for one in told] == [
+            (viewer.id, "DELETE /clusters/{cluster}", 403),
+            ("", "GET /clusters/{cluster}", 401),
+        ]
+        assert {one.origin for one in told} == {"127.0.0.1"}
+        assert "guess" not in "".join(one.model_dump_json() for one in told)
+
+    run(test)
+
+
+def test_a_keys_limits_are_changed_and_what_is_not_named_stays(serving, platform):
+    async def test():
+        async with calling(serving, platform, OWN) as (owner,):
+            order = {"name": "bob", "tokens_per_day": 5, "requests_per_minute": 1, "expires_at": "2099-01-01T00:00:00Z"}
+            made = (await owner.post("/keys", json=order)).json()
+            bob = {"authorization": f"Bearer {made['api_key']}"}
+            assert [(await owner.get("/clusters", headers=bob)).status_code for _ in range(2)] == [200, 429]
+            path = f"/keys/{made['key']['prefix']}"
+            changed = await owner.patch(path, json={"requests_per_minute": None, "tokens_per_day": 9})
+            assert [(await owner.get("/clusters", headers=bob)).status_code for _ in range(2)] == [200, 200]
+            assert changed.json() == made["key"] | {
+                "requests_per_minute": None,
+                "tokens_per_day": 9,
+                "last_used_at": changed.json()["last_used_at"],
+            }
+            wrong = [{}, {"tokens_per_day": 0}, {"role": "admin"}, {"expires_at": "2020-01-01T00:00:00Z"}]
+            assert [(await owner.patch(path, json=one)).status_code for one in wrong] == [400] * len(wrong)
+            await owner.post(f"{path}/revoke")
+            assert (await owner.patch(path, json={"tokens_per_day": 1})).status_code == 409
+
+    run(test)
+
+
+def test_nobody_prolongs_a_key_that_may_more_than_his_own(serving, platform):
+    async def test():
+        _, narrow = platform.keys.create(KeySpec(role="admin", scopes=("keys:write", "models:use")))
+        mighty, _ = platform.keys.create(KeySpec(role="admin"))
+        theirs, _ = platform.keys.create(KeySpec(role="user", scopes=("models:use",)))
+        async with calling(serving, platform, narrow, admin_of(platform, "other")) as (client, other):
+            asked = {"json": {"expires_at": None}}
+            assert (await client.patch(f"/keys/{mighty.id}", **asked)).status_code == 403
+            assert (await client.patch(f"/keys/{theirs.id}", **asked)).status_code == 200
+            assert (await other.patch(f"/keys/{theirs.id}", **asked)).status_code == 404
+
+    run(test)
+
+
+def test_a_project_ends_when_nothing_is_at_work_in_it_and_its_rows_are_seen_no_more(serving, platform):
+    async def test():
+        async with calling(serving, platform, OWN, admin_of(platform, "team")) as (owner, team):
+            cluster = (await team.post("/clusters", json={"name": "mine", "type": "hosting"})).json()["id"]
+            refused = await owner.delete("/projects/team")
+            assert (refused.status_code, "cluster: 1" in refused.text) == (409, True)
+            assert (await team.get("/clusters")).status_code == 200
+            await team.delete("/clusters/mine")
+            assert (await owner.delete("/projects/team")).json()["state"] == "deleted"
+            assert (await team.get(f"/clusters/{cluster}")).status_code == 401
+            assert (await owner.get(f"/clusters/{cluster}")).status_code == 404
+            assert [one["id"] for one in (await owner.get("/projects")).json()["data"]] == ["default"]
+            # Else a new project would see the old one's rows.
+            assert (await owner.post("/projects", json={"name": "team"})).status_code == 409
+            assert (await owner.post("/keys", json={"project_id": "team"})).status_code == 404
+            again = [(await owner.delete(f"/projects/{name}")).status_code for name in ("team", "default", "none")]
+            assert again == [404, 409, 404]
+
+    run(test)

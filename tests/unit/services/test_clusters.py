@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -123,6 +124,23 @@ def test_a_day_of_changes_is_metered_exactly(clusters: Clusters, clock: Clock) -
     assert report.cost == report.unit_hours * Decimal("0.01")
     assert report.state == "deleted"
     assert report.deleted_at == START + timedelta(hours=20)
+
+
+def test_a_simulated_day_is_metered_to_the_microsecond(clusters: Clusters, clock: Clock) -> None:
+    chance, day = Random(5), 24 * 60 * 60 * 10**6
+    held = {clusters.create(spec(name, units=1)).id: 1 for name in ("one", "two", "three")}
+    spent, before = dict.fromkeys(held, 0), 0
+    for moment in [*sorted(chance.sample(range(day), 96)), day]:
+        spent = {name: spent[name] + units * (moment - before) for name, units in held.items()}
+        clock.now, before = START + timedelta(microseconds=moment), moment
+        changed = chance.choice(list(held))
+        held[changed] = clusters.resize(changed, chance.randint(1, 2)).units
+    for name in held:
+        clusters.delete(name)
+    clock.now = START + timedelta(days=99)
+    reports = {report.id: report for report in clusters.reports([clusters.get(name) for name in held])}
+    exact = {name: round(Decimal(microseconds) / (3600 * 10**6), 9) for name, microseconds in spent.items()}
+    assert {name: report.unit_hours for name, report in reports.items()} == exact
 
 
 def test_a_deleted_cluster_is_gone_and_its_name_free(clusters: Clusters) -> None:

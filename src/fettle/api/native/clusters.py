@@ -56,7 +56,7 @@ def list_clusters(request: Request, after: After = None, limit: Limit = 20) -> P
     """The clusters, the newest first; deleted ones too."""
     clusters = workspace_of(request).clusters
     found = page(clusters.page(after=after, limit=limit + 1), limit, _id)
-    return Page(data=[clusters.report(cluster) for cluster in found.data], next=found.next)
+    return Page(data=list(clusters.reports(found.data)), next=found.next)
 
 
 @router.get("/clusters/{cluster}", dependencies=_READS)

@@ -2,16 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
 from fettle.api.native.conventions import After, Limit, Page, RepeatKey, asked, once, page, workspace_of
+from fettle.api.native.following import Follow, LastEventId, following, new_events, new_lines
+from fettle.api.native.following import told as event_told
 from fettle.api.openai.shapes import schema
 from fettle.api.permissions import needs
+from fettle.api.streaming import STREAMS
 from fettle.errors import FettleError, InvalidInput, NotFound
 from fettle.services.workspace import Workspace
 from fettle.types.ids import MAX_NUMBER
@@ -22,6 +26,8 @@ from fettle.types.tuning import TuningSpec
 
 router = APIRouter(prefix="/tuning-jobs", tags=["Tuning jobs"])
 _READS, _WRITES = [needs("jobs:read")], [needs("jobs:write")]
+_TEXT = {"schema": {"type": "string"}}
+LOG: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": _TEXT, "text/event-stream": _TEXT}}}
 
 
 class JobOrder(Record):
@@ -66,17 +72,36 @@ def retrieve(job: str, request: Request) -> JobTold:
     return told(workspace.tuning_jobs.get(job), workspace)
 
 
-@router.get("/{job}/events", dependencies=_READS)
-def list_events(
+@router.get("/{job}/events", response_model=Page[JobEvent], responses=STREAMS, dependencies=_READS)
+async def list_events(
     job: str,
     request: Request,
     after: Annotated[int, Query(ge=0, le=MAX_NUMBER, description="id of the last one of the page before")] = 0,
     limit: Limit = 20,
-) -> Page[JobEvent]:
-    """What a job has told, in order."""
-    found = workspace_of(request).tuning_jobs.events(job, after=after, limit=limit + 1)
-    events = [JobEvent(id=str(one.id), type=one.type, at=one.at, body=one.body) for one in found]
-    return page(events, limit, lambda event: event.id)
+    follow: Follow = False,
+    last_event_id: LastEventId = None,
+) -> Page[JobEvent] | Response:
+    """What a job has told, in order; followed, it is told as it comes."""
+    jobs = workspace_of(request).tuning_jobs
+    if follow:
+        return await following(request, partial(new_events, jobs, job), last_event_id or after)
+    found = await asyncio.to_thread(partial(jobs.events, job, after=after, limit=limit + 1))
+    return page([event_told(one) for one in found], limit, lambda event: event.id)
+
+
+@router.get("/{job}/log", response_class=Response, responses=LOG, dependencies=_READS)
+async def read_log(
+    job: str,
+    request: Request,
+    follow: Follow = False,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """What a job's worker has written of its work, errors above all; followed, a line is told as it is written."""
+    jobs = workspace_of(request).tuning_jobs
+    if follow:
+        return await following(request, partial(new_lines, jobs, job), last_event_id or 0)
+    path = jobs.log_path((await asyncio.to_thread(jobs.get, job)).id)
+    return FileResponse(path, media_type="text/plain") if path.exists() else Response(media_type="text/plain")
 
 
 @router.post("/{job}/cancel", response_model=JobTold, dependencies=_WRITES)

@@ -13,7 +13,8 @@ from fettle.api.native.conventions import After, Limit, Page, RepeatKey, asked, 
 from fettle.api.openai.shapes import schema
 from fettle.api.permissions import needs, principal_of
 from fettle.errors import Forbidden
-from fettle.types.access import DEFAULT_PROJECT, AuditEvent, KeySpec, KeyTold, Principal, Project, permissions_of_key
+from fettle.services.keys import check_may_give
+from fettle.types.access import DEFAULT_PROJECT, AuditEvent, KeyChange, KeySpec, KeyTold, Principal, Project
 from fettle.types.ids import MAX_NUMBER
 from fettle.types.record import Record
 
@@ -41,9 +42,7 @@ async def create_key(request: Request) -> NewKey:
     """Make a key; it may nothing that the caller may not."""
     spec, principal = await asked(KeySpec, request), principal_of(request)
     spec = spec.model_copy(update={"project_id": _project(principal, spec)})
-    if more := permissions_of_key(spec) - principal.permissions:
-        hint = "Give it another role, or name scopes that you have."
-        raise Forbidden(f"your own key has no permission {', '.join(sorted(more))}", hint=hint)
+    check_may_give(principal, spec)
     made, key = await asyncio.to_thread(_platform(request).keys.create, spec)
     return NewKey(api_key=key, key=made.told)
 
@@ -62,6 +61,14 @@ async def revoke_key(key: str, request: Request, repeat: RepeatKey = None) -> Re
     return await once(request, repeat, None, lambda: asyncio.to_thread(lambda: keys.revoke(key, own).told))
 
 
+@router.patch("/keys/{key}", openapi_extra=schema(KeyChange), dependencies=_KEYS)
+async def change_key(key: str, request: Request) -> KeyTold:
+    """Give a key other limits, by its id or by how it begins; what is not named stays, and null takes a limit away."""
+    changes, keys = await asked(KeyChange, request), _platform(request).keys
+    change = partial(keys.change, key, changes, principal_of(request), _own(request))
+    return (await asyncio.to_thread(change)).told
+
+
 @router.post(
     "/projects", status_code=201, response_model=Project, openapi_extra=schema(ProjectOrder), dependencies=_PROJECTS
 )
@@ -73,9 +80,15 @@ async def create_project(request: Request, repeat: RepeatKey = None) -> Response
 
 
 @router.get("/projects", dependencies=_PROJECTS)
-def list_projects(request: Request) -> Page[Project]:
-    """All projects, the oldest first, on one page."""
-    return Page(data=_platform(request).projects.list(), next=None)
+def list_projects(request: Request, after: After = None, limit: Limit = 20) -> Page[Project]:
+    """The projects, the oldest first."""
+    return page(_platform(request).projects.page(after=after, limit=limit + 1), limit, lambda one: one.id)
+
+
+@router.delete("/projects/{project}", dependencies=_PROJECTS)
+def delete_project(project: str, request: Request) -> Project:
+    """End a project in which nothing is at work; its keys open nothing any more, and nobody sees its rows."""
+    return _platform(request).projects.delete(project)
 
 
 @router.get("/audit", dependencies=_AUDIT)

@@ -70,11 +70,14 @@ async def put_label(request: Request, key: RepeatKey = None) -> Response:
 
 @router.get("/version-labels", dependencies=_READS)
 def list_labels(
-    request: Request, name: Annotated[str | None, Query(description="of a version set")] = None
+    request: Request,
+    name: Annotated[str | None, Query(description="of a version set")] = None,
+    after: After = None,
+    limit: Limit = 20,
 ) -> Page[VersionLabel]:
-    """The labels of all version sets, or of one."""
-    found = workspace_of(request).version_labels.list(name)
-    return page(found, len(found), lambda label: label.id)
+    """The labels of all version sets, or of one, in the order of their names."""
+    found = workspace_of(request).version_labels.page(name, after=after, limit=limit + 1)
+    return page(found, limit, lambda label: label.id)
 
 
 @router.delete("/version-labels/{label}", dependencies=_WRITES)
