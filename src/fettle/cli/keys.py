@@ -8,7 +8,7 @@ import typer
 from fettle.cli.options import Json
 from fettle.cli.output import console, print_json, print_table
 from fettle.cli.session import opened
-from fettle.types.access import DEFAULT_PROJECT, ROLES, ApiKey, KeySpec
+from fettle.types.access import DEFAULT_PROJECT, ROLES, KeyChange, KeySpec, KeyTold
 from fettle.types.ids import now
 
 app = typer.Typer(no_args_is_help=True)
@@ -18,7 +18,7 @@ Project = Annotated[str | None, typer.Option(help="Of this project only.", show_
 
 @app.callback()
 def keys() -> None:
-    """Make, list and revoke API keys."""
+    """Make, list, change and revoke API keys."""
 
 
 @app.command()
@@ -75,6 +75,35 @@ def list_keys(project: Project = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def change(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Its id, or how it begins: see `fettle keys list`.")],
+    name: Annotated[str | None, typer.Option(help="Whose it is, or what for.", show_default="as it is")] = None,
+    days: Annotated[
+        int | None,
+        typer.Option(min=0, max=36500, help="Days from now until it expires; 0: never.", show_default="as it is"),
+    ] = None,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(min=0, help="Requests in a minute, at most; 0: any number.", show_default="as it is")
+    ] = None,
+    tokens_per_day: Annotated[
+        int | None, typer.Option(min=0, help="Tokens in a UTC day, at most; 0: any number.", show_default="as it is")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Give a key other limits, at once also for a server that runs."""
+    expiry = None if days is None else (now() + timedelta(days=days) if days else 0)
+    given = {"expires_at": expiry, "requests_per_minute": requests_per_minute, "tokens_per_day": tokens_per_day}
+    limits = {field: value or None for field, value in given.items() if value is not None}
+    changes = KeyChange.checked(limits | ({} if name is None else {"name": name}))
+    with opened() as platform:
+        changed = platform.keys.change(key, changes)
+    if as_json:
+        print_json(shown(changed))
+    else:
+        console().print(f"{changed.id} ({changed.prefix}...) is changed; `fettle keys list` shows it.")
+
+
+@app.command()
 def revoke(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Its id, or how it begins: see `fettle keys list`.")],
     as_json: Json = False,
@@ -88,11 +117,11 @@ def revoke(
         console().print(f"{ended.id} ({ended.prefix}...) opens nothing any more.")
 
 
-def shown(key: ApiKey) -> dict[str, Any]:
+def shown(key: KeyTold) -> dict[str, Any]:
     """All that is recorded of a key, without its hash."""
     return key.told.model_dump(mode="json")
 
 
-def _row(key: ApiKey) -> list[Any]:
+def _row(key: KeyTold) -> list[Any]:
     state = "expired" if key.state == "active" and key.expires_at and key.expires_at <= now() else key.state
     return [key.id, key.prefix, key.name, key.project_id, key.role, state, key.expires_at, key.last_used_at]

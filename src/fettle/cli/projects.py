@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def projects() -> None:
-    """Make and list projects, whose keys see nothing of each other."""
+    """Make, list and end projects, whose keys see nothing of each other."""
 
 
 @app.command()
@@ -46,3 +46,17 @@ def list_projects(as_json: Json = False) -> None:
         ["project", "description", "active keys", "made"],
         [(project.id, project.description, counts[project.id], project.created_at) for project in found],
     )
+
+
+@app.command()
+def delete(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Nothing may be at work in it.")],
+    as_json: Json = False,
+) -> None:
+    """End a project: its keys open nothing any more, and its name is not given again; its rows and the log stay."""
+    with opened() as platform:
+        ended = platform.projects.delete(name)
+    if as_json:
+        print_json(ended)
+    else:
+        console().print(f"[bold]{ended.id}[/] is deleted. Nobody sees its rows any more.")

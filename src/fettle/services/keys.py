@@ -10,7 +10,7 @@ from fettle.errors import Conflict, Forbidden, InvalidInput, NotFound, StorageFa
 from fettle.services.projects import Projects, active_project
 from fettle.services.quotas import Quotas
 from fettle.store.repository import Records, Repository
-from fettle.types.access import ROLES, ApiKey, KeyChange, KeySpec, Principal, permissions_of_key
+from fettle.types.access import INSTALLATION, ROLES, ApiKey, KeyChange, KeySpec, Principal, permissions_of_key
 from fettle.types.ids import new_id, now
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Keys:
         with self._repository.of(project).write() as records:
             return records.move(ApiKey, _named(name, records).id, "revoked")
 
-    def change(self, name: str, changes: KeyChange, by: Principal, project: str | None = None) -> ApiKey:
+    def change(self, name: str, changes: KeyChange, by: Principal = INSTALLATION, project: str | None = None) -> ApiKey:
         """Give a key other limits, named as for `revoke`; what `changes` does not name stays as it is.
 
         Raises:

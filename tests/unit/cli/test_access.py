@@ -6,6 +6,7 @@ import json
 import pytest
 
 from fettle.cli.main import main
+from fettle.errors import Unauthorized
 from fettle.services.platform import Platform
 from fettle.settings import Settings
 
@@ -40,6 +41,26 @@ def test_a_key_made_here_opens_its_project_until_it_is_revoked(said, home):
     assert said("keys", "revoke", listed["prefix"])["state"] == "revoked"
 
 
+def test_a_keys_limits_are_changed_and_taken_away(said):
+    made = said("keys", "create", "--tokens-per-day", "9", "--requests-per-minute", "2")["key"]
+    changed = said("keys", "change", made["prefix"], "--tokens-per-day", "5", "--days", "1", "--name", "bob")
+    assert (changed["tokens_per_day"], changed["requests_per_minute"], changed["name"]) == (5, 2, "bob")
+    assert changed["expires_at"] is not None
+    free = said("keys", "change", made["id"], "--tokens-per-day", "0", "--requests-per-minute", "0", "--days", "0")
+    assert (free["tokens_per_day"], free["requests_per_minute"], free["expires_at"]) == (None, None, None)
+    assert free["name"] == "bob"
+
+
+def test_a_project_ends_with_its_keys(said, home):
+    said("projects", "create", "team-a")
+    key = said("keys", "create", "--project", "team-a")["api_key"]
+    assert said("projects", "delete", "team-a")["state"] == "deleted"
+    assert [one["id"] for one in said("projects", "list")["projects"]] == ["default"]
+    assert [one["state"] for one in said("keys", "list")["keys"]] == ["revoked"]
+    with Platform(Settings(home=home)) as platform, pytest.raises(Unauthorized):
+        platform.keys.authenticate(key)
+
+
 def test_tables_show_what_is_there(capsys):
     assert main(["keys", "list"]) == 0
     assert "`fettle keys create`" in capsys.readouterr().out
@@ -62,6 +83,10 @@ def test_tables_show_what_is_there(capsys):
         (["keys", "create", "--role", "viewer", "--scope", "jobs:write"], "has no permission 'jobs:write'"),
         (["keys", "create", "--tokens-per-day", "0"], "'tokens_per_day' is 0"),
         (["keys", "revoke", "key_none"], "fettle keys list"),
+        (["keys", "change", "key_none", "--days", "1"], "fettle keys list"),
+        (["keys", "change", "key_none"], "nothing is to be changed"),
+        (["projects", "delete", "default"], "always there"),
+        (["projects", "delete", "none"], "unknown project 'none'"),
         (["keys", "list", "--project", "none"], "unknown project 'none'"),
         (["audit", "list", "--project", "none"], "unknown project 'none'"),
     ],
