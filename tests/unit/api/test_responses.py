@@ -174,6 +174,28 @@ def test_the_clients_own_stream_collects_text_and_calls(serving):
     run(test)
 
 
+def test_the_clients_own_stream_sees_arguments_grow_of_calls_that_must_be(serving):
+    async def test():
+        async with serving(ScriptedPlatform((*CALL, "\n", *CALL))) as server, server.client() as client:
+            asked = {"model": "base", "input": "In Oslo?", "tools": [TOOL | {"strict": True}], "store": False}
+            async with client.responses.stream(**asked, tool_choice="required") as stream:
+                events = [event async for event in stream]
+                final = await stream.get_final_response()
+        assert [(one.type, one.status, one.parsed_arguments) for one in final.output] == [
+            ("function_call", "completed", {"city": "Oslo"})
+        ] * 2
+        grown = [event.snapshot for event in events if event.type == "response.function_call_arguments.delta"]
+        assert grown == ['{"city": ', '{"city": "Oslo"}'] * 2
+
+    run(test)
+
+
+def test_a_call_that_must_be_and_is_cut_off_says_so(serving):
+    answer, _ = ask(serving, CALL, tools=[TOOL], tool_choice="required", max_output_tokens=3)
+    (call,) = answer.output
+    assert (answer.status, call.status, call.arguments) == ("incomplete", "incomplete", '{"city": ')
+
+
 def test_the_client_parses_an_answer_with_a_schema(serving):
     async def test():
         platform = ScriptedPlatform(('{"city": ', '"Oslo"}'))

@@ -15,7 +15,7 @@ from fettle.api.openai.pages import page
 from fettle.api.openai.responses_answers import EventWriter, ResponseAnswer
 from fettle.api.openai.responses_shapes import ResponseRequest, read_items
 from fettle.api.openai.shapes import parsed, schema
-from fettle.api.openai.tools import CallReader
+from fettle.api.openai.tools import stream_reader
 from fettle.api.permissions import needs
 from fettle.api.streaming import STREAMS, EventStream, encode, json_response, until_gone
 from fettle.errors import FettleError, InvalidInput, NotFound
@@ -94,7 +94,7 @@ async def begun(asked: ResponseRequest, backend: Backend) -> tuple[GenerateReque
     told = await asyncio.to_thread(backend.platform.responses.conversation, earlier) if earlier else ()
     chat = asked.chat(read_items(told))
     generated = chat.generate_request()
-    return generated, ResponseAnswer(asked, CallReader(chat), generated.sampling)
+    return generated, ResponseAnswer(asked, stream_reader(chat), generated.sampling)
 
 
 async def response_body(answer: ResponseAnswer, chunks: Chunks, backend: Backend) -> bytes:

@@ -7,10 +7,10 @@ from typing import Any
 from fettle.api.errors import error_body
 from fettle.api.openai.answers import Usage, chat_logprobs
 from fettle.api.openai.responses_shapes import FunctionTool, ResponseRequest, told_item
-from fettle.api.openai.tools import CallReader
+from fettle.api.openai.tools import CallReader, ForcedReader
 from fettle.api.streaming import encode
 from fettle.errors import FettleError, TooManyRequests
-from fettle.types.generation import GenerateChunk, SamplingParams, ToolCall
+from fettle.types.generation import GenerateChunk, SamplingParams
 from fettle.types.ids import new_id, now
 from fettle.types.responses import StoredResponse
 
@@ -27,7 +27,7 @@ class ResponseAnswer:
         status: in_progress, completed, incomplete or failed.
     """
 
-    def __init__(self, asked: ResponseRequest, reader: CallReader, sampling: SamplingParams) -> None:
+    def __init__(self, asked: ResponseRequest, reader: CallReader | ForcedReader, sampling: SamplingParams) -> None:
         """An answer of which nothing is said; `reader` takes its calls out of its text."""
         self.id, self.output, self.status = new_id("resp"), list[Fields](), "in_progress"
         self._asked, self._reader, self._usage = asked, reader, Usage()
@@ -37,6 +37,8 @@ class ResponseAnswer:
         self._error: Fields | None = None
         #: The message that is being written; None when none is.
         self._open: Fields | None = None
+        #: The call whose arguments are being written; None when none is.
+        self._call: Fields | None = None
         #: Of tokens whose text is still held back: they are told with it, or dropped with the call they made.
         self._logprobs: list[Fields] = []
 
@@ -58,7 +60,14 @@ class ResponseAnswer:
         if said.text:
             yield from self._say(said.text)
         for call in said.calls:
-            yield from self._call(call)
+            yield from self._begin_call(call.id, call.name)
+            yield from self._say_arguments(call.arguments)
+            yield from self._end_call("completed")
+        for part in said.parts:
+            if part.id:
+                yield from self._begin_call(part.id, part.name)
+            if part.arguments:
+                yield from self._say_arguments(part.arguments)
         if chunk.finish_reason:
             yield from self._end("incomplete" if chunk.finish_reason == "length" else "completed")
 
@@ -128,18 +137,28 @@ class ResponseAnswer:
         yield self._item_event("done")
         self._open = None
 
-    def _call(self, call: ToolCall) -> Events:
+    def _begin_call(self, call_id: str, name: str) -> Events:
         self._logprobs.clear()
         yield from self._end_message("completed")
-        item = {"id": new_id("fc"), "type": "function_call", "call_id": call.id, "name": call.name}
-        self.output.append({**item, "arguments": "", "status": "in_progress"})
+        yield from self._end_call("completed")
+        item: Fields = {"id": new_id("fc"), "type": "function_call", "call_id": call_id, "name": name}
+        self._call = {**item, "arguments": "", "status": "in_progress"}
+        self.output.append(self._call)
         yield self._item_event("added")
-        place = {"item_id": item["id"], "output_index": len(self.output) - 1}
-        yield {"type": "response.function_call_arguments.delta", **place, "delta": call.arguments}
-        told = {"name": call.name, "arguments": call.arguments}
-        yield {"type": "response.function_call_arguments.done", **place, **told}
-        self.output[-1] = {**item, "arguments": call.arguments, "status": "completed"}
+
+    def _say_arguments(self, text: str) -> Events:
+        assert self._call, "it has begun"
+        self._call["arguments"] += text
+        yield {"type": "response.function_call_arguments.delta", **self._item_place(), "delta": text}
+
+    def _end_call(self, status: str) -> Events:
+        if self._call is None:
+            return
+        told = {"name": self._call["name"], "arguments": self._call["arguments"]}
+        yield {"type": "response.function_call_arguments.done", **self._item_place(), **told}
+        self._call["status"] = status
         yield self._item_event("done")
+        self._call = None
 
     def _end(self, status: str) -> Events:
         if not self.output:
@@ -148,6 +167,7 @@ class ResponseAnswer:
         if self._open and self._logprobs:
             yield from self._say("")
         yield from self._end_message(status)
+        yield from self._end_call(status)
         self.status = status
         self._completed_at = int(time.time()) if status == "completed" else None
 
@@ -158,8 +178,11 @@ class ResponseAnswer:
             "item": dict(self.output[-1]),
         }
 
+    def _item_place(self) -> Fields:
+        return {"item_id": self.output[-1]["id"], "output_index": len(self.output) - 1}
+
     def _place(self) -> Fields:
-        return {"item_id": self.output[-1]["id"], "output_index": len(self.output) - 1, "content_index": 0}
+        return {**self._item_place(), "content_index": 0}
 
 
 class EventWriter:
