@@ -127,7 +127,7 @@ def _llama_cpp(installer: Installer) -> None:
     source, build = next(folder.glob("llama_cpp_python-*/vendor/llama.cpp")), folder / "build"
     left_out = ("LLAMA_BUILD_TESTS", "LLAMA_BUILD_EXAMPLES", "LLAMA_USE_PREBUILT_UI", "LLAMA_OPENSSL")
     options = [f"-D{option}=OFF" for option in left_out]
-    installer.run("cmake", "-S", source, "-B", build, "-DCMAKE_BUILD_TYPE=Release", *options)
+    installer.run("cmake", "-G", "Ninja", "-S", source, "-B", build, "-DCMAKE_BUILD_TYPE=Release", *options)
     installer.run("cmake", "--build", build, "--target", "llama-server", "--parallel", "2")
 
 
