@@ -9,11 +9,13 @@ from typing import Any
 
 from fettle.clusters.frames import error_from
 from fettle.errors import InvalidInput, NotFound
+from fettle.services.engines import engine_options
 from fettle.services.platform import Platform
 from fettle.services.sweep_grid import grid_specs
 from fettle.serving import Engine, EngineSettings
 from fettle.settings import load_settings
 from fettle.types.encoder import ENCODER_FAMILIES
+from fettle.types.engine import EngineOptions
 from fettle.types.generation import GenerateChunk, GenerateRequest, Message, SamplingParams
 from fettle.types.ids import new_id
 from fettle.types.resources import TuningJob
@@ -107,7 +109,7 @@ def load(name: str) -> "Model":
         found = platform.engines.find(name)
         if found.is_encoder:
             raise _writes_nothing(name)
-        engine = _engine(found.model_path, settings.dtype, settings.threads)
+        engine = _engine(found.model_path, engine_options(settings), settings.threads)
         if found.adapter and found.adapter_path:
             engine.add_adapter(found.adapter, found.adapter_path)
         return Model(_pinned(platform, name), engine, found.adapter)
@@ -152,9 +154,9 @@ class Model:
 class SharedEngine:
     """An engine whose steps serve whoever waits: each answer takes the others' chunks along."""
 
-    def __init__(self, folder: Path, dtype: str) -> None:
+    def __init__(self, folder: Path, options: EngineOptions) -> None:
         """The engine of the model in `folder`."""
-        self._engine = Engine.load(folder, EngineSettings(dtype=dtype))
+        self._engine = Engine.load(folder, EngineSettings(**options.model_dump()))
         self._prompts = Prompts.load(folder)
         self._adapters: set[str] = set()
         self._open: dict[str, deque[GenerateChunk]] = {}
@@ -215,8 +217,8 @@ def _pinned(platform: Platform, name: str) -> str:
 
 
 @cache
-def _engine(folder: Path, dtype: str, threads: int) -> SharedEngine:
+def _engine(folder: Path, options: EngineOptions, threads: int) -> SharedEngine:
     import torch
 
     torch.set_num_threads(threads)
-    return SharedEngine(folder, dtype)
+    return SharedEngine(folder, options)

@@ -49,6 +49,16 @@ class Settings(BaseModel):
     dtype: str = Field(
         default="auto", pattern="^(auto|float32|bfloat16)$", description="number type that models are served in"
     )
+    serving_weights: Literal["dtype", "int8"] = Field(
+        default="dtype",
+        description="how served weights are kept: in that number type, or in 8 bits (faster, less exact)",
+    )
+    serving_cache_bytes: int = Field(
+        default=1 << 30, ge=1, description="memory of each engine for keys and values, at most"
+    )
+    serving_adapter_bytes: int = Field(
+        default=512 << 20, ge=1, description="memory of each engine for adapters, at most; others are read again"
+    )
 
     @property
     def database(self) -> Path | str:

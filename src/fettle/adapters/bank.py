@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,16 +35,16 @@ class Group:
     kept: Tensor | None
 
 
-#: Every slot at a site, with what must be equal for two to be computed as one.
-Forms = tuple[tuple[int, Hashable], ...]
-
-
 @dataclass(frozen=True)
 class Route:
     """The slots of a batch's tokens, as runs of (slot, number of tokens) in their order."""
 
     runs: tuple[tuple[int, int], ...]
-    _planned: dict[Forms, list[Group]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _alike: dict[tuple[Hashable, ...], dict[Hashable, tuple[int, ...]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _groups: dict[tuple[int, ...], Group] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _taken: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def only(self) -> int | None:
@@ -58,6 +59,11 @@ class Route:
         return torch.tensor(slots).repeat_interleave(torch.tensor(counts))
 
     @cached_property
+    def highest(self) -> int:
+        """The last slot of the batch."""
+        return max(self.places)
+
+    @cached_property
     def places(self) -> dict[int, list[int]]:
         """For each slot in the batch the places of its tokens."""
         places: dict[int, list[int]] = defaultdict(list)
@@ -68,16 +74,31 @@ class Route:
             start += count
         return dict(places)
 
-    def groups(self, forms: Forms) -> list[Group]:
-        """The batch's slots that are in `forms`, so that few products compute them; planned once for all sites."""
-        if forms not in self._planned:
-            alike: dict[Hashable, list[int]] = defaultdict(list)
-            for slot, form in forms:
-                if slot in self.places:
+    def alike(self, forms: Mapping[int, Hashable]) -> dict[Hashable, tuple[int, ...]]:
+        """The batch's slots that are in `forms`, those together that can be computed at once; for all sites in turn."""
+        found = tuple(map(forms.get, self.places))
+        if found not in self._alike:
+            together: dict[Hashable, list[int]] = defaultdict(list)
+            for (slot, places), form in zip(self.places.items(), found, strict=True):
+                if form is not None:
                     # Counts of as many binary digits: fillers never double a group.
-                    alike[form, len(self.places[slot]).bit_length()].append(slot)
-            self._planned[forms] = [self._group(tuple(slots)) for slots in alike.values()]
-        return self._planned[forms]
+                    together[form, len(places).bit_length()].append(slot)
+            self._alike[found] = {key: tuple(slots) for key, slots in together.items()}
+        return self._alike[found]
+
+    def group(self, slots: tuple[int, ...]) -> Group:
+        """Slots in this order as one group; planned once for all sites."""
+        if slots not in self._groups:
+            self._groups[slots] = self._group(slots)
+        return self._groups[slots]
+
+    def taken(self, x_TI: Tensor, group: Group, dtype: torch.dtype) -> Tensor:
+        """`taken_rows`, kept for the next one who asks: layers that share their input ask one after the other."""
+        key = x_TI, group, dtype
+        if not self._taken or any(one is not other for one, other in zip(key, self._taken[:3], strict=True)):
+            self._taken[:] = *key, taken_rows(*key)
+        taken: Tensor = self._taken[3]
+        return taken
 
     def _group(self, slots: tuple[int, ...]) -> Group:
         rows = [self.places[slot] for slot in slots]
@@ -86,6 +107,11 @@ class Route:
         kept = [i * longest + j for i, row in enumerate(rows) for j in range(len(row))]
         give = torch.tensor([place for row in rows for place in row])
         return Group(slots, torch.tensor(take), give, None if len(kept) == len(take) else torch.tensor(kept))
+
+
+def taken_rows(x_TI: Tensor, group: Group, dtype: torch.dtype) -> Tensor:
+    """(slots, tokens of each, in): what a group's narrow layers see of a batch, in their number type."""
+    return x_TI.index_select(0, group.take).to(dtype).view(len(group.slots), -1, x_TI.shape[1])
 
 
 _BASE_ROUTE = Route(((BASE, 1),))

@@ -16,7 +16,6 @@ from fettle.adapters.frozen import FrozenLinear
 from fettle.adapters.kernels import SiteTables, mixed
 from fettle.adapters.kinds.base import Layer, LowRank, Site, keep
 from fettle.adapters.low_rank import adapted
-from fettle.models.packed import PackedLinear
 
 
 class AdaptedLinear(nn.Module):
@@ -25,11 +24,11 @@ class AdaptedLinear(nn.Module):
     def __init__(self, base: nn.Linear, bank: AdapterBank, name: str) -> None:
         super().__init__()
         self.base, self.bank = base, bank
-        # A packed weight is not unpacked to be kept: who serves starts no adapter.
-        weight = None if isinstance(base, PackedLinear) else base.weight
+        # One that is laid out for serving is no parameter, and not made plain to be kept: who serves starts no adapter.
+        weight = base._parameters.get("weight")
         self.site = Site(name, base.in_features, base.out_features, weight)
         self._beneath: WeakKeyDictionary[Adapter, FrozenLinear] = WeakKeyDictionary()
-        self._tables: SiteTables | None = None
+        self._tables = SiteTables(self.site, self.beneath)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) to (..., out), every token by its slot."""
@@ -104,9 +103,8 @@ class AdaptedLinear(nn.Module):
         return result.to(x.dtype).flatten(0, 1)
 
     def tables(self) -> SiteTables:
-        """The site's parameters of all adapters, gathered anew when the bank has changed."""
-        if self._tables is None or self._tables.version != self.bank.version:
-            self._tables = SiteTables.gather(self.site, self.bank, self.beneath)
+        """The site's parameters of all adapters that are in the bank now."""
+        self._tables.follow(self.bank)
         return self._tables
 
     def beneath(self, adapter: Adapter) -> FrozenLinear:

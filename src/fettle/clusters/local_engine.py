@@ -9,7 +9,7 @@ from typing import Self
 
 from fettle.clusters.engine_client import EngineClient
 from fettle.clusters.local import Worker, start_worker
-from fettle.types.engine import EngineSpec
+from fettle.types.engine import EngineOptions, EngineSpec
 
 _LAST_GRACE_SECONDS = 5.0
 
@@ -31,7 +31,7 @@ class LocalEngine:
         folder: Path,
         log_path: Path,
         threads: int,
-        dtype: str,
+        options: EngineOptions,
         module: str,
     ) -> Self:
         """Start a worker on the model in `model_path`; it loads while this returns (see `client.ready`).
@@ -42,7 +42,11 @@ class LocalEngine:
         ours, theirs = socket.socketpair()
         with theirs:
             spec = EngineSpec(
-                name=name, model_path=str(model_path), link_fd=theirs.fileno(), threads=threads, dtype=dtype
+                name=name,
+                model_path=str(model_path),
+                link_fd=theirs.fileno(),
+                threads=threads,
+                options=options,
             )
             try:
                 worker = start_worker(

@@ -3,8 +3,6 @@
 A plain weight is laid out anew at every product, which costs most of it where few tokens are computed at once.
 """
 
-from typing import TypeVar
-
 import torch
 from torch import Tensor, nn
 
@@ -32,18 +30,7 @@ class PackedLinear(nn.Linear):
         return out
 
 
-M = TypeVar("M", bound=nn.Module)
-
-
-def packed(model: M) -> M:
-    """The model with every plain linear layer packed; one on another device or of another type stays as it is."""
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear and _is_packable(child.weight):
-                setattr(parent, name, PackedLinear(child))
-    return model
-
-
-def _is_packable(weight: Tensor) -> bool:
+def is_packable(weight: Tensor) -> bool:
+    """Whether such weights can be packed: on a CPU, in a type that it multiplies."""
     can = torch._C._has_mkldnn and weight.device.type == "cpu" and weight.dtype in _TYPES
     return can and (weight.dtype is torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -39,6 +39,8 @@ def angles(positions_T: Tensor, speeds: Tensor, dtype: torch.dtype) -> tuple[Ten
 
 def rotate(x_THD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each pair (i, i + D/2) of every head by its token's angle."""
+    if not x_THD.requires_grad:
+        return _turned(x_THD, cos, sin, 1)
     turned: Tensor = _Turned.apply(x_THD, cos, sin)  # type: ignore[no-untyped-call]
     return turned
 

@@ -21,6 +21,7 @@ from fettle.settings import Settings
 from fettle.types.access import DEFAULT_PROJECT
 from fettle.types.encoder import ENCODER_FAMILIES
 from fettle.types.encoding import Encoded, EncodeRequest
+from fettle.types.engine import EngineOptions
 from fettle.types.generation import GenerateChunk, GenerateRequest
 from fettle.types.tokens import DetokenizeRequest, Tokenized, TokenizeRequest
 
@@ -41,6 +42,16 @@ class Resolved:
     adapter_path: Path | None = None
     is_encoder: bool = False
     threads: int | None = None
+
+
+def engine_options(settings: Settings) -> EngineOptions:
+    """How the engines of an installation are to keep their models."""
+    return EngineOptions(
+        dtype=settings.dtype,
+        weights=settings.serving_weights,
+        cache_bytes=settings.serving_cache_bytes,
+        adapter_bytes=settings.serving_adapter_bytes,
+    )
 
 
 class Engines:
@@ -203,7 +214,7 @@ class Engines:
                 folder=home / "engines" / name,
                 log_path=home / "logs" / f"engine-{name}.log",
                 threads=found.threads or self._settings.threads,
-                dtype=self._settings.dtype,
+                options=engine_options(self._settings),
                 module=self._module,
             )
         finally:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fettle.clusters.local import start_worker
-from fettle.errors import InvalidInput
+from fettle.data.files import check_is_file
 from fettle.services.base_models import BaseModels
 from fettle.services.custom_models import CustomModels
 from fettle.services.engines import resolve
@@ -52,8 +52,7 @@ class Evaluations:
             FettleError: the rows cannot be used, or the worker failed.
         """
         found = resolve(model, self._base_models, self._custom_models)
-        if not file.is_file():
-            raise InvalidInput(f"there is no file {file}", param="file")
+        check_is_file(file)
         name, home = new_id("eval"), self._settings.home
         plan = EvaluationPlan.checked(
             {
@@ -66,6 +65,7 @@ class Evaluations:
                 "max_tokens": max_tokens,
                 "threads": self._settings.threads,
                 "dtype": self._settings.dtype,
+                "weights": self._settings.serving_weights,
             }
         )
         with start_worker(

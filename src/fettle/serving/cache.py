@@ -6,6 +6,8 @@ Shapes: T tokens, R rows, K key/value heads, D head dimension, L positions.
 import torch
 from torch import Tensor
 
+from fettle.errors import InvalidInput
+from fettle.serving.settings import EngineSettings
 from fettle.types.decoder import DecoderConfig
 
 
@@ -25,6 +27,11 @@ class PagedCache:
         """Memory that one block takes in all layers."""
         return 2 * config.num_layers * block_size * config.num_kv_heads * config.head_dim * dtype.itemsize
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it takes when all of it has been written to."""
+        return self._all.nbytes
+
     def clear(self, blocks: list[int]) -> None:
         """Overwrite blocks with zeros: what another sequence left may be NaN, and 0 * NaN reaches through a mask."""
         if blocks:
@@ -43,3 +50,18 @@ class PagedCache:
 
     def _read(self, half: Tensor, blocks: Tensor, num_rows: int) -> Tensor:
         return half.index_select(0, blocks).view(num_rows, -1, *self._heads)
+
+
+def num_blocks(config: DecoderConfig, settings: EngineSettings, dtype: torch.dtype) -> int:
+    """As set, or what the memory holds; never more than all sequences can use.
+
+    Raises:
+        InvalidInput: the memory holds none.
+    """
+    if settings.num_blocks is not None:
+        return settings.num_blocks
+    size = PagedCache.block_bytes(config, settings.block_size, dtype)
+    if size > settings.cache_bytes:
+        raise InvalidInput(f"cache_bytes {settings.cache_bytes} is less than one block: {size}", param="cache_bytes")
+    useful = settings.max_sequences * -(-config.max_positions // settings.block_size)
+    return min(settings.cache_bytes // size, useful)

@@ -14,14 +14,15 @@ from fettle.adapters.inject import inject
 from fettle.errors import Conflict, FettleError, InvalidInput
 from fettle.models.decoder import Decoder
 from fettle.models.dtypes import serving_dtype
+from fettle.models.layout import laid_out
 from fettle.models.loading import load_decoder, read_config
-from fettle.models.packed import packed
 from fettle.models.tokenizer import Tokenizer
 from fettle.serving.adapter_pool import AdapterPool, PooledAdapter
 from fettle.serving.blocks import BlockPool
-from fettle.serving.cache import PagedCache
+from fettle.serving.cache import PagedCache, num_blocks
 from fettle.serving.detokenize import Detokenizer, StopFinder
 from fettle.serving.grammar import Grammars, GrammarState
+from fettle.serving.memory import available_bytes, planned
 from fettle.serving.prefixes import PrefixKeys
 from fettle.serving.runner import Output, Runner
 from fettle.serving.sampler import NO_TOKEN, Sampler, Scorer, masked
@@ -43,7 +44,7 @@ class Engine:
         bank = AdapterBank()
         inject(decoder, bank)
         self._adapters = AdapterPool(bank, decoder, max_bytes=settings.adapter_bytes)
-        self._blocks = BlockPool(_num_blocks(decoder, settings), settings.block_size)
+        self._blocks = BlockPool(num_blocks(decoder.config, settings, decoder.dtype), settings.block_size)
         cache = PagedCache(
             decoder.config, num_blocks=self._blocks.num_blocks, block_size=settings.block_size, dtype=decoder.dtype
         )
@@ -72,11 +73,17 @@ class Engine:
 
         Raises:
             UnsupportedModel: its files cannot be used.
+            InvalidInput: this machine cannot keep its weights as the settings say.
+            Unavailable: it does not fit the memory that is available.
         """
         settings = settings or EngineSettings()
         folder = Path(base_folder)
-        dtype = serving_dtype(settings.dtype, read_config(folder).num_parameters)
-        return cls(packed(load_decoder(folder, dtype=dtype)), Tokenizer.load(folder), settings)
+        config = read_config(folder)
+        dtype = serving_dtype(settings.dtype, config.num_parameters)
+        if (available := available_bytes()) is not None:
+            planned(config, settings, dtype, num_blocks(config, settings, dtype)).check(available)
+        decoder = laid_out(load_decoder(folder, dtype=dtype), settings.weights)
+        return cls(decoder, Tokenizer.load(folder), settings)
 
     @property
     def max_length(self) -> int:
@@ -311,17 +318,6 @@ class Engine:
     def _close(self, sequence: Sequence) -> None:
         del self._open[sequence.request_id, sequence.index]
         self._scheduler.remove(sequence)
-
-
-def _num_blocks(decoder: Decoder, settings: EngineSettings) -> int:
-    """As set, or what the memory holds; never more than all sequences can use."""
-    if settings.num_blocks is not None:
-        return settings.num_blocks
-    size = PagedCache.block_bytes(decoder.config, settings.block_size, decoder.dtype)
-    if size > settings.cache_bytes:
-        raise InvalidInput(f"cache_bytes {settings.cache_bytes} is less than one block: {size}", param="cache_bytes")
-    useful = settings.max_sequences * -(-decoder.config.max_positions // settings.block_size)
-    return min(settings.cache_bytes // size, useful)
 
 
 def _random(seed: int | None, index: int) -> Random:

@@ -5,6 +5,7 @@ Shapes: T tokens, N asked positions.
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -62,7 +63,7 @@ class Runner:
             self._cache.write(layer, where, keys, values)
 
     def _output(self, ordered: Seq[Piece], states_TC: Tensor) -> Output:
-        ends = torch.tensor([piece.count for piece in ordered]).cumsum(0).tolist()
+        ends = list(accumulate(piece.count for piece in ordered))
         last = [(piece.sequence, end - 1) for piece, end in zip(ordered, ends, strict=True) if piece.makes_token]
         scored = [
             (piece, self._decoder.head(states_TC[end - piece.count : end]))

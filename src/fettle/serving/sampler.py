@@ -43,17 +43,17 @@ class Sampler:
         """The next token of each sequence; NO_TOKEN where the logits are not numbers or exclude every token."""
         if not sequences:
             return []
-        # The greatest of numbers among which one is none is none.
-        is_fine = logits_NV.amax(-1).isfinite()
+        # The greatest of numbers among which one is none is none. (`argmax` takes five times as long as `max`.)
+        greatest, tokens = logits_NV.max(-1)
         changed = [row for row, sequence in enumerate(sequences) if changes_logits(sequence)]
         logits_NV = logits_NV.clone() if changed else logits_NV
         for row in changed:
             change_logits(logits_NV[row], sequences[row])
-        tokens = logits_NV.argmax(-1)
+            tokens[row] = logits_NV[row].argmax()
         drawn = [row for row, sequence in enumerate(sequences) if not sequence.sampling.is_greedy]
         if drawn:
             tokens[drawn] = draw(logits_NV[drawn], [sequences[row] for row in drawn])
-        return torch.where(is_fine, tokens, NO_TOKEN).tolist()
+        return torch.where(greatest.isfinite(), tokens, NO_TOKEN).tolist()
 
 
 def changes_logits(sequence: Sequence) -> bool:

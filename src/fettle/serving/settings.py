@@ -2,19 +2,16 @@
 
 from pydantic import Field, model_validator
 
-from fettle.types.record import Record
+from fettle.types.engine import EngineOptions
 
 
-class EngineSettings(Record):
+class EngineSettings(EngineOptions):
     """Bounds of one engine."""
 
-    dtype: str = Field(default="auto", pattern="^(auto|float32|bfloat16)$", description="number type of the arithmetic")
     block_size: int = Field(default=16, ge=1, le=1024, description="tokens per block of the key/value cache")
-    cache_bytes: int = Field(default=1 << 30, ge=1, description="memory for keys and values, at most")
     num_blocks: int | None = Field(default=None, ge=1, description="blocks of the cache; None: what cache_bytes holds")
     max_batch_tokens: int = Field(default=512, ge=1, description="tokens computed in one step")
     max_sequences: int = Field(default=64, ge=1, description="sequences that run at once; others wait")
-    adapter_bytes: int = Field(default=512 << 20, ge=1, description="memory for resident adapters")
 
     @model_validator(mode="after")
     def _every_running_sequence_gets_a_token(self) -> "EngineSettings":

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from fettle.types.engine import Weights
 from fettle.types.record import Record
 
 
@@ -20,6 +21,7 @@ class EvaluationPlan(Record):
     seed: int = Field(default=17, ge=0, description="of the confidence intervals")
     threads: int = Field(default=2, ge=1)
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    weights: Weights = "dtype"
 
 
 class ProgressEvent(Record):

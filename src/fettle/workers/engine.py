@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fettle.clusters.frames import AddAdapter, Generate, RemoveAdapter
 from fettle.clusters.link import LinkClosed, WorkerLink
@@ -17,6 +17,9 @@ from fettle.types.engine import EngineSpec
 from fettle.types.generation import GenerateChunk, GenerateRequest
 from fettle.workers.frame_loop import Do, FrameLoop, Stepping
 from fettle.workers.token_frames import TokenReader, token_frames
+
+if TYPE_CHECKING:
+    from fettle.serving import EngineSettings
 
 log = logging.getLogger(__name__)
 
@@ -150,20 +153,20 @@ def _loaded(spec: EngineSpec, link: WorkerLink) -> Worker:
     from fettle.workers.prompts import Prompts
 
     torch.set_num_threads(spec.threads)
-    folder = Path(spec.model_path)
+    folder, settings = Path(spec.model_path), EngineSettings(**spec.options.model_dump())
     if is_encoder(folder):
-        return _loaded_encoder(folder, link)
-    engine = Engine.load(folder, EngineSettings(dtype=spec.dtype))
+        return _loaded_encoder(folder, settings, link)
+    engine = Engine.load(folder, settings)
     log.info("loaded %s", spec.name)
     return EngineWorker(engine, Prompts.load(folder), link)
 
 
-def _loaded_encoder(folder: Path, link: WorkerLink) -> Worker:
+def _loaded_encoder(folder: Path, settings: "EngineSettings", link: WorkerLink) -> Worker:
     from fettle.models.tokenizer import Tokenizer
     from fettle.serving.encoder_engine import EncoderEngine
     from fettle.workers.encoder_engine import EncoderWorker, TextTokens
 
-    return EncoderWorker(EncoderEngine.load(folder), TextTokens(Tokenizer.load(folder)), link)
+    return EncoderWorker(EncoderEngine.load(folder, settings), TextTokens(Tokenizer.load(folder)), link)
 
 
 def _end_with_the_parent(fd: int) -> None:

@@ -72,7 +72,7 @@ class Answering:
     def __init__(self, plan: EvaluationPlan) -> None:
         """Load the plan's model, and its adapter where it has one."""
         base = Path(plan.base_path)
-        self._engine = Engine.load(base, EngineSettings(dtype=plan.dtype))
+        self._engine = Engine.load(base, EngineSettings(dtype=plan.dtype, weights=plan.weights))
         self._prompts = Prompts.load(base)
         self._adapter = ADAPTER if plan.adapter_path else None
         self._sampling = SamplingParams(temperature=0, max_tokens=plan.max_tokens)

@@ -7,6 +7,7 @@ import pytest
 
 from fettle.clusters.local_engine import LocalEngine
 from fettle.errors import InvalidInput, Unavailable, UnsupportedModel
+from fettle.types.engine import EngineOptions
 from fettle.types.generation import GenerateChunk, GenerateRequest
 
 
@@ -18,7 +19,7 @@ async def engine(folder: Path, model: Path | None = None) -> AsyncIterator[Local
         folder=folder / "e",
         log_path=folder / "log",
         threads=1,
-        dtype="auto",
+        options=EngineOptions(),
         module="echo_engine",
     )
     try:

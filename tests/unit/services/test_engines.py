@@ -8,7 +8,10 @@ import pytest
 
 from fettle.clusters.processes import ProcessId
 from fettle.errors import NotFound, Unavailable, UnsupportedModel
+from fettle.services.engines import engine_options
 from fettle.services.platform import Platform
+from fettle.settings import Settings
+from fettle.types.engine import EngineOptions
 from fettle.types.generation import GenerateRequest
 from tests.unit.services.conftest import Create
 
@@ -133,3 +136,7 @@ async def test_closing_the_platform_ends_engines_that_were_not_stopped(serving: 
     process = ProcessId.of(await pid_of(serving, "small"))
     serving.close()
     assert not process.is_alive
+
+
+async def test_where_nothing_is_set_an_engine_is_as_it_is_by_itself():
+    assert engine_options(Settings()) == EngineOptions()
