@@ -16,7 +16,17 @@ from fettle.errors import FettleError
 T = TypeVar("T")
 DONE = b"data: [DONE]\n\n"
 encode = msgspec.json.Encoder().encode
-STREAMS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "description": "JSON; `[DONE]` at the end"},
+    },
+}
+EVENTS: dict[str, Any] = {"text/event-stream": {"itemSchema": _EVENT}}
+STREAMS: dict[int | str, dict[str, Any]] = {200: {"content": EVENTS}}
 """What the document says of a route that answers with events when it is asked to."""
 
 

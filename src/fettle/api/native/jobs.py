@@ -15,7 +15,7 @@ from fettle.api.native.following import Follow, LastEventId, following, new_even
 from fettle.api.native.following import told as event_told
 from fettle.api.openai.shapes import schema
 from fettle.api.permissions import needs
-from fettle.api.streaming import STREAMS
+from fettle.api.streaming import EVENTS, STREAMS
 from fettle.errors import FettleError, InvalidInput, NotFound
 from fettle.services.workspace import Workspace
 from fettle.types.ids import MAX_NUMBER
@@ -27,7 +27,7 @@ from fettle.types.tuning import TuningSpec
 router = APIRouter(prefix="/tuning-jobs", tags=["Tuning jobs"])
 _READS, _WRITES = [needs("jobs:read")], [needs("jobs:write")]
 _TEXT = {"schema": {"type": "string"}}
-LOG: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": _TEXT, "text/event-stream": _TEXT}}}
+LOG: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": _TEXT, **EVENTS}}}
 
 
 class JobOrder(Record):
