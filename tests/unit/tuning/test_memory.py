@@ -1,6 +1,8 @@
 """A batch that does not fit into memory is computed in halves, with the same result."""
 
 import gc
+import subprocess
+import sys
 import weakref
 
 import numpy as np
@@ -104,3 +106,10 @@ def test_what_torch_and_numpy_really_say_is_understood():
             allocate()
         assert is_out_of_memory(caught.value)
         gc.collect()
+
+
+def test_the_peak_is_not_that_of_the_process_that_started_this_one():
+    held = np.ones(2**28, dtype=np.uint8)
+    code = "from fettle.tuning.memory import peak_memory_bytes; print(peak_memory_bytes())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 0 < int(told.stdout) < held.size
