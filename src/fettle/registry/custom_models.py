@@ -98,6 +98,8 @@ class CustomModels:
         with self._repository.write() as records:
             active = records.move(CustomModel, model.id, "active")
             records.move(TuningJob, model.job_id, "succeeded", model_id=model.id, pid=None, error="", finished_at=now())
+            records.tell(model.job_id, "succeeded", model=model.alias or model.full_name)
+            records.tell(model.id, "created", name=model.full_name, job=model.job_id)
         return active
 
     def delete(self, name: str) -> CustomModel:
@@ -112,6 +114,7 @@ class CustomModels:
             deleted = records.move(CustomModel, model.id, "deleted")
             if is_last := not _users(records, model.artifact):
                 records.delete(Artifact, model.artifact)
+            records.tell(model.id, "deleted", name=model.full_name)
         if is_last:
             self._artifacts.sweep_one(model.artifact)
         return deleted

@@ -1,6 +1,7 @@
 """A batch's answers on the disk: written as they come, so that a killed server goes on where it was."""
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -39,9 +40,11 @@ class Journal:
         self._folder, self._taken, self._lock = folder, lock, Lock()
         self._ids: set[str] = set()
         self.num_failed = 0
-        with storage_told(f"the answers in {folder} cannot be opened"):
-            self._output, self._errors = self._opened(OUTPUT), self._opened(ERRORS)
+        with storage_told(f"the answers in {folder} cannot be opened"), ExitStack() as held:
+            self._output = held.enter_context(self._opened(OUTPUT))
+            self._errors = held.enter_context(self._opened(ERRORS))
             sync(folder)
+            held.pop_all()
 
     @property
     def num_answered(self) -> int:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +11,6 @@ from fettle.data.files import Row, scan_rows
 from fettle.errors import Conflict
 from fettle.services.batch_journal import ERRORS, OUTPUT, Answer, Journal
 from fettle.services.files import Files
-from fettle.store.events import EventLog
 from fettle.store.files import bring, storage_told
 from fettle.store.locks import FileLock
 from fettle.store.repository import Repository
@@ -37,9 +36,9 @@ class Checked:
 class Batches:
     """The batches of this installation; each has a folder of its own until it ends."""
 
-    def __init__(self, repository: Repository, files: Files, events: EventLog, root: Path) -> None:
+    def __init__(self, repository: Repository, files: Files, root: Path) -> None:
         """The batches in `repository`, at work below `root`; their answers are kept in `files`."""
-        self._repository, self._files, self._events, self._root = repository, files, events, root
+        self._repository, self._files, self._root = repository, files, root
 
     def create(self, endpoint: str, input_file: StoredFile, metadata: dict[str, str], key_id: str = "") -> Batch:
         """Record a batch with its own copy of the requests; tokens are counted for a key, if one is named.
@@ -62,7 +61,7 @@ class Batches:
         with self._repository.write() as records, storage_told(f"a batch cannot be kept in {self._root}"):
             bring({INPUT: requests}, self._folder(batch_id), is_linked=True)
             records.insert(batch)
-        self._events.append(batch_id, "validating", endpoint=endpoint)
+            records.tell(batch_id, "validating", endpoint=endpoint)
         return batch
 
     def get(self, batch_id: str) -> Batch:
@@ -103,13 +102,15 @@ class Batches:
             StorageFailed: they cannot be read or written.
         """
         folder = self._folder(batch_id)
-        lock = FileLock(folder / "lock")
-        is_free = lock.try_acquire()
-        # Only now: whoever had it until then may have ended the batch.
-        if not is_free or self.get(batch_id).state not in UNFINISHED:
-            lock.close()
-            return None
-        return Journal(folder, lock)
+        with ExitStack() as held:
+            lock = FileLock(folder / "lock")
+            held.callback(lock.close)
+            # First the lock: whoever had it until then may have ended the batch.
+            if not lock.try_acquire() or self.get(batch_id).state not in UNFINISHED:
+                return None
+            journal = Journal(folder, lock)
+            held.pop_all()  # it is the journal's now
+            return journal
 
     def check(self, batch_id: str, check: Callable[[Batch, Path], Checked]) -> Batch:
         """Look at all requests; what the batch is afterwards: in progress, or failed, or what others made it."""
@@ -176,9 +177,8 @@ class Batches:
     def _move(self, batch_id: str, state: BatchState, **changes: object) -> Batch:
         with self._repository.write() as records:
             moved_at = {**records.get(Batch, batch_id).moved_at, state: now()}
-            batch = records.move(Batch, batch_id, state, moved_at=moved_at, **changes)
-        self._events.append(batch_id, state)
-        return batch
+            records.tell(batch_id, state)
+            return records.move(Batch, batch_id, state, moved_at=moved_at, **changes)
 
     def _folder(self, batch_id: str) -> Path:
         return self._root / batch_id

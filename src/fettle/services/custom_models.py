@@ -79,9 +79,7 @@ class CustomModels:
             job, folder, kind=kind, prompt_format=prompt_format, metrics=metrics, labels=labels
         )
         self._write_card(begun)
-        model = self._registry.finish(begun)
-        self._events.append(model.id, "created", name=model.full_name, job=job.id)
-        return model
+        return self._registry.finish(begun)
 
     def card(self, model: CustomModel) -> str:
         """The model card, as Markdown; the loss curve is a picture beside the file (see `card_folder`)."""
@@ -102,7 +100,6 @@ class CustomModels:
         """
         deleted = self._registry.delete(name)
         shutil.rmtree(self._cards / deleted.id, ignore_errors=True)
-        self._events.append(deleted.id, "deleted", name=deleted.full_name)
         return deleted
 
     def export(self, name: str, folder: Path, *, force: bool = False) -> Path:

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fettle.store.artifacts import ArtifactStore
-from fettle.store.events import EventLog
 from fettle.store.repository import Artifact, Records, Repository
 from fettle.types.access import DEFAULT_PROJECT
 from fettle.types.ids import new_id, now
@@ -18,9 +17,9 @@ CONTENT = "content"
 class Files:
     """The files of this installation."""
 
-    def __init__(self, repository: Repository, artifacts: ArtifactStore, events: EventLog) -> None:
+    def __init__(self, repository: Repository, artifacts: ArtifactStore) -> None:
         """The files in `repository`, with their content in `artifacts`."""
-        self._repository, self._artifacts, self._events = repository, artifacts, events
+        self._repository, self._artifacts = repository, artifacts
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
@@ -72,8 +71,8 @@ class Files:
                     created_at=now(),
                 )
             )
+            records.tell(file.id, "created", filename=filename, purpose=purpose)
             yield records, file
-        self._events.append(file.id, "created", filename=filename, purpose=purpose)
 
     def page(
         self,
@@ -118,9 +117,9 @@ class Files:
             records.delete(StoredFile, file_id)
             if is_last := not _has_users(records, file.artifact):
                 records.delete(Artifact, file.artifact)
+            records.tell(file_id, "deleted", filename=file.filename)
         if is_last:
             self._artifacts.sweep_one(file.artifact)
-        self._events.append(file_id, "deleted", filename=file.filename)
         return file
 
 

@@ -10,6 +10,7 @@ from fettle.services.workspace import Shared, WorkerModules, Workspace
 from fettle.settings import Settings
 from fettle.store.audit import AuditLog
 from fettle.store.database import Database
+from fettle.store.ownership import claim
 from fettle.store.usage import KeyUsage
 from fettle.types.access import DEFAULT_PROJECT
 
@@ -33,9 +34,10 @@ class Platform(Workspace):
 
         Raises:
             StorageFailed: the home folder or its database cannot be used.
+            Conflict: the database belongs to another home folder.
         """
         settings.make_home()
-        self._database = Database.open(settings.database)
+        self._database = _opened(settings)
         shared = Shared(settings, workers, self._database)
         super().__init__(shared, DEFAULT_PROJECT)
         self._workspaces: dict[str, Workspace] = {DEFAULT_PROJECT: self}
@@ -45,7 +47,8 @@ class Platform(Workspace):
         self.keys = Keys(shared.repository, self.projects, self.quotas)
         self.everywhere.tuning_jobs.recover()
         self.clusters.make_defaults()
-        for kept in (shared.artifacts, self.everywhere.uploads, self.everywhere.batches, self.responses):
+        every = self.everywhere
+        for kept in (shared.artifacts, every.uploads, every.batches, every.tuning_jobs, self.responses):
             kept.sweep()
 
     def of(self, project: str) -> Workspace:
@@ -73,3 +76,15 @@ class Platform(Workspace):
         self.engines.kill()
         self.quotas.close()
         self._database.close()
+
+
+def _opened(settings: Settings) -> Database:
+    """The database, which is this home's alone."""
+    database = Database.open(settings.database)
+    try:
+        if settings.database_url:
+            claim(database, settings.home)
+    except BaseException:
+        database.close()
+        raise
+    return database

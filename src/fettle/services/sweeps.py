@@ -167,8 +167,9 @@ class Sweeps(TuningJobs):
 
     def _close(self, job: TuningJob) -> None:
         """Let a job succeed without a custom model: what it measured is kept, what it made is not."""
-        self._repository.move(TuningJob, job.id, "succeeded", pid=None, error="", finished_at=now())
-        self._events.append(job.id, "succeeded", model=None)
+        with self._repository.write() as records:
+            records.move(TuningJob, job.id, "succeeded", pid=None, error="", finished_at=now())
+            records.tell(job.id, "succeeded", model=None)
         self._clear(job.id)
 
     def _record_ends(self, jobs: Sequence[TuningJob], error: BaseException) -> None:

@@ -34,6 +34,8 @@ from fettle.types.tuning import TuningEvent, TuningPlan, TuningResult, TuningSpe
 #: Written last by the tuner: a folder that has it is whole.
 ABOUT_FILE = "fettle.json"
 _NOTE_SECONDS = 10.0
+#: What a job keeps in its folder until it has succeeded: checkpoints, and the model.
+_WORK = ("work", "output")
 OnEvent = Callable[[TuningEvent], None]
 _event: TypeAdapter[TuningEvent] = TypeAdapter(Annotated[TuningEvent, Field(discriminator="type")])
 
@@ -58,7 +60,7 @@ class TuningJobs:
         """The jobs in `repository`; `module` is the worker that does them."""
         self._repository, self._artifacts, self._events = repository, artifacts, events
         self._base_models, self._custom_models, self._settings = base_models, custom_models, settings
-        self._files, self._module = files, module
+        self._files, self._module, self._root = files, module, settings.home / "jobs"
 
     def create(
         self,
@@ -104,15 +106,15 @@ class TuningJobs:
         spec = with_defaults(spec, methods_of(base.family)[spec.method])
         names = {"train": train_path} | ({"validation": validation_path} if validation_path else {})
         files = {f"{part}{''.join(path.suffixes[-2:])}": path for part, path in names.items()}
-        artifact = self._artifacts.add(files)
-        paths = {f"{name.partition('.')[0]}_path": str(self._artifacts.path(artifact.hash) / name) for name in files}
-        about |= {"spec": spec, "dataset_hash": artifact.hash, **paths}
         about |= {"order": order, "is_supervised": True} if order else {}
-        job = TuningJob.model_validate({"id": new_id("job"), "created_at": now(), **about})
-        with self._repository.write() as records:
+        with self._artifacts.staged(files) as data, self._repository.write() as records:
             place = cluster_for(records, cluster, base).id if cluster else None
-            job = records.insert(job.model_copy(update={"cluster_id": place}))
-        self._events.append(job.id, "created", name=spec.name, base=spec.base, method=spec.method)
+            folder = self._artifacts.place_of(self._artifacts.place(data, records).hash)
+            paths = {f"{name.partition('.')[0]}_path": str(folder / name) for name in files}
+            about |= {"spec": spec, "dataset_hash": data.hash, **paths}
+            about |= {"id": new_id("job"), "created_at": now(), "cluster_id": place}
+            job = records.insert(TuningJob.model_validate(about))
+            records.tell(job.id, "created", name=spec.name, base=spec.base, method=spec.method)
         return job
 
     def list(self) -> list[TuningJob]:
@@ -197,7 +199,9 @@ class TuningJobs:
             try:
                 return self._register(self._trained(job, lease, reporter.ahead_of(on_event)))
             except BaseException as error:
-                self._record_end(job_id, error)
+                # Else it has succeeded, and only its checkpoints were still to be removed.
+                if self.get(job_id).state == "running":
+                    self._record_end(job_id, error)
                 raise
             finally:
                 reporter.close(self.get(job_id).state)
@@ -225,10 +229,9 @@ class TuningJobs:
                 records.update(job, wanted=state)
             else:
                 records.move(TuningJob, job_id, state, finished_at=end_of(state))
+                records.tell(job_id, state)
         if job.state == "running":
             self._end_worker(job_id)
-        else:
-            self._events.append(job_id, state)
         return self.get(job_id)
 
     def put_back(self, job_id: str) -> None:
@@ -246,9 +249,9 @@ class TuningJobs:
         Raises:
             Conflict: it has succeeded, runs, or is queued already.
         """
-        job = self._repository.move(TuningJob, job_id, "queued", is_supervised=True, error="", finished_at=None)
-        self._events.append(job_id, "queued")
-        return job
+        with self._repository.write() as records:
+            records.tell(job_id, "queued")
+            return records.move(TuningJob, job_id, "queued", is_supervised=True, error="", finished_at=None)
 
     def recover(self, *, ends_orphans: bool = False) -> None:
         """Bring the jobs that are recorded as running, and whose process is gone, in line: failed, or queued again.
@@ -261,9 +264,15 @@ class TuningJobs:
                 end_orphan(self.folder(job.id))
             self._is_over(job.id)
 
+    def sweep(self) -> None:
+        """Remove the checkpoints of jobs that have succeeded, where a process was killed before it could."""
+        for job_id in {path.parent.name for name in _WORK for path in self._root.glob(f"*/{name}")}:
+            if self._repository.find(TuningJob, id=job_id, state="succeeded"):
+                self._clear(job_id)
+
     def folder(self, job_id: str) -> Path:
         """Where a job keeps its checkpoints until it has succeeded."""
-        return self._settings.home / "jobs" / job_id
+        return self._root / job_id
 
     def log_path(self, job_id: str) -> Path:
         """Where a job's worker writes what goes wrong; there is none before it has begun."""
@@ -275,9 +284,8 @@ class TuningJobs:
             if is_from_queue and state != "queued":
                 raise Conflict(f"the tuning job {job_id!r} is {state}, not queued", param="job")
             check_is_free(records, records.get(TuningJob, job_id))
-            job = records.move(TuningJob, job_id, "running", error="", wanted=None, finished_at=None)
-        self._events.append(job_id, "running")
-        return job
+            records.tell(job_id, "running")
+            return records.move(TuningJob, job_id, "running", error="", wanted=None, finished_at=None)
 
     def _end_worker(self, job_id: str) -> None:
         """End the worker, and wait until whoever runs the job has taken note."""
@@ -362,12 +370,11 @@ class TuningJobs:
             labels=about.get("labels", ()),
             metrics=job.result.model_dump(include={"train", "validation"}),
         )
-        self._events.append(job.id, "succeeded", model=model.alias or model.full_name)
         self._clear(job.id)
         return model
 
     def _clear(self, job_id: str) -> None:
-        for name in ("work", "output"):
+        for name in _WORK:
             shutil.rmtree(self.folder(job_id) / name, ignore_errors=True)
 
     def _keep_results(self, job: TuningJob) -> None:
@@ -382,8 +389,8 @@ class TuningJobs:
             wanted = records.get(TuningJob, job_id).wanted or ("queued" if goes_on else None)
             state, told = (wanted, "") if wanted else (state, told)
             records.move(TuningJob, job_id, state, error=told, pid=None, wanted=None, finished_at=end_of(state))
-        code = {"code": error.code} if told and isinstance(error, FettleError) else {}
-        self._events.append(job_id, state, error=told, **code)
+            code = {"code": error.code} if told and isinstance(error, FettleError) else {}
+            records.tell(job_id, state, error=told, **code)
 
 
 def with_defaults(spec: TuningSpec, method: Method | None = None) -> TuningSpec:

@@ -72,9 +72,9 @@ class Workspace:
         self._shared, self.project, self.settings, home = shared, project, shared.settings, shared.settings.home
         repository, artifacts, self.events = shared.repository.of(project), shared.artifacts, shared.events
         bases, customs = shared.base_models, CustomModelRegistry(repository, artifacts)
-        self.files = Files(repository, artifacts, self.events)
+        self.files = Files(repository, artifacts)
         self.uploads = Uploads(repository, self.files, home / "uploads")
-        self.batches = Batches(repository, self.files, self.events, home / "batches")
+        self.batches = Batches(repository, self.files, home / "batches")
         self.responses = Responses(repository)
         self.base_models = BaseModels(bases, customs, self.events, home)
         self.custom_models = CustomModels(customs, bases, repository, self.events, home)

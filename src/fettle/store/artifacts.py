@@ -76,7 +76,7 @@ class ArtifactStore:
 
     def place(self, staged: Staged, records: Records) -> Artifact:
         """Move staged files to their place and record them, inside the caller's write transaction."""
-        target = self._target(staged.hash)
+        target = self.place_of(staged.hash)
         with storage_told(f"files cannot be kept in {self.root}"):
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,13 +87,17 @@ class ArtifactStore:
             return known[0]
         return records.insert(Artifact(hash=staged.hash, size_bytes=staged.size_bytes, created_at=now()))
 
+    def place_of(self, content_hash: str) -> Path:
+        """Where the folder with this content is, once it was placed."""
+        return self.root / content_hash[:2] / content_hash
+
     def path(self, content_hash: str) -> Path:
         """The folder with this content; nobody may change what is in it.
 
         Raises:
             NotFound: there is none.
         """
-        target = self._target(content_hash)
+        target = self.place_of(content_hash)
         if not self._repository.find(Artifact, hash=content_hash) or not target.is_dir():
             raise NotFound(f"there is no artifact {content_hash}", hint="It was deleted, or its files were removed.")
         return target
@@ -107,7 +111,7 @@ class ArtifactStore:
         """
         folder = self.path(content_hash)
         with storage_told(f"the artifact {folder} cannot be read"):
-            found = _hash({name: _digest(path) for name, path in files_in(folder).items()})
+            found = hash_of(folder)
         if found != content_hash:
             raise StorageFailed(f"the files in {folder} were changed or damaged", hint="Restore them from a backup.")
 
@@ -124,7 +128,7 @@ class ArtifactStore:
             self._staging.mkdir(parents=True, exist_ok=True)
             # In a write transaction: nobody can record the same content between the look and the rename.
             with self._repository.write() as records:
-                target = self._target(content_hash)
+                target = self.place_of(content_hash)
                 if not records.find(Artifact, hash=content_hash) and target.exists():
                     target.rename(trash)
             shutil.rmtree(trash, ignore_errors=True)
@@ -139,8 +143,10 @@ class ArtifactStore:
             if folder.name not in recorded:
                 self.sweep_one(folder.name)
 
-    def _target(self, content_hash: str) -> Path:
-        return self.root / content_hash[:2] / content_hash
+
+def hash_of(folder: Path) -> str:
+    """What an artifact with the files in `folder` is called."""
+    return _hash({name: _digest(path) for name, path in files_in(folder).items()})
 
 
 def _stage(files: Mapping[str, Path], folder: Path, is_linked: bool) -> dict[str, tuple[int, bytes]]:

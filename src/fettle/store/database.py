@@ -80,12 +80,18 @@ class Database:
         """
         database = cls(place)
         try:
-            with database._backend.opening(database.url), database.write() as connection:
+            with database.prepared() as connection:
                 upgrade(connection)
         except BaseException:
             database.close()
             raise
         return database
+
+    @contextmanager
+    def prepared(self) -> Iterator[Connection]:
+        """A transaction in which the schema may be changed, as that of `write` otherwise."""
+        with self._backend.opening(self.url), self.write() as connection:
+            yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -15,9 +15,11 @@ from fettle.errors import Conflict, StorageFailed, unknown
 from fettle.store import tables
 from fettle.store.audit import note
 from fettle.store.database import Database
+from fettle.store.events import write_event
 from fettle.types.access import DEFAULT_PROJECT, SYSTEM, Action, ApiKey, Project, actor
 from fettle.types.clusters import Cluster
 from fettle.types.endpoints import Endpoint, VersionLabel
+from fettle.types.ids import now
 from fettle.types.kept_answers import KeptAnswer
 from fettle.types.lifecycle import check_move
 from fettle.types.record import Record
@@ -189,6 +191,10 @@ class Records:
         """Write down columns that say when something was last used; no change, and not told as one."""
         table = STORED[kind].table
         self.connection.execute(update(table).where(table.c[STORED[kind].key] == key).values(columns))
+
+    def tell(self, subject: str, type: str, **body: Any) -> None:  # noqa: A002
+        """Write down in this transaction that something happened: whoever follows is told of what is so, and of all."""
+        write_event(self.connection, subject, type, now(), **body)
 
     def delete(self, kind: type[R], key: str) -> None:
         """Remove a record; nothing happens when it is gone already."""
