@@ -20,6 +20,7 @@ from fettle.types.clusters import (
     Cluster,
     ClusterReport,
     ClusterSpec,
+    ClusterState,
     ClusterType,
     Resources,
     ShapeOffer,
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 DEFAULT_SHAPE = "cpu-tiny"
 UNITS_EVENT = "units"
 _MAX_NAMED = 5
+_LIVE = tuple(state for state in get_args(ClusterState) if state != "deleted")
 _UNFINISHED: tuple[JobState, ...] = ("running", "queued", "paused")
 
 
@@ -246,7 +248,7 @@ def no_fit(base: BaseModelEntry, shape: UnitShape) -> str:
 
 def live(records: Records) -> list[Cluster]:
     """The clusters that hold units, oldest first."""
-    return [cluster for cluster in records.find(Cluster) if cluster.state != "deleted"]
+    return records.find_any(Cluster, "state", _LIVE)
 
 
 def find_cluster(records: Records, name: str) -> Cluster:
