@@ -1,6 +1,6 @@
 """The layer that trains and serves: a linear layer whose tokens each go through the adapter of their slot."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -14,8 +14,8 @@ from fettle.adapters.bank import BASE, AdapterBank
 from fettle.adapters.dropout import dropout, mask
 from fettle.adapters.frozen import FrozenLinear
 from fettle.adapters.kernels import SiteTables, mixed
-from fettle.adapters.kinds.base import Layer, LowRank, Site, keep
-from fettle.adapters.low_rank import adapted
+from fettle.adapters.kinds.base import Layer, Site, keep
+from fettle.adapters.low_rank import Part, adapted
 
 
 class AdaptedLinear(nn.Module):
@@ -45,6 +45,9 @@ class AdaptedLinear(nn.Module):
 
         One product with the base serves all, and neighbours of one form and length are computed at once.
         """
+        runs = [(count, self.bank.adapters.get(slot), slot) for slot, count in self.bank.route_now.runs]
+        if self._is_written_out(x, [adapter for _, adapter, _ in runs]):
+            return adapted(x, self.base, [self._part(*run) for run in runs])
         groups = [list(group) for _, group in groupby(self.bank.route_now.runs, self._form)]
         sizes = [sum(count for _, count in group) for group in groups]
         parts = zip(groups, torch.split(x, sizes), torch.split(self.base(x), sizes), strict=True)
@@ -57,23 +60,34 @@ class AdaptedLinear(nn.Module):
         if adapter is None or params is None:
             out: Tensor = self.base(x) if product is None else product
             return out
-        low_rank = adapter.maths.low_rank(params, adapter.config)
-        if low_rank and product is None and torch.is_grad_enabled() and self._is_one_type(x):
-            return self._trained(slot, x, low_rank, adapter)
+        if product is None and self._is_written_out(x, [adapter]):
+            return adapted(x, self.base, [self._part(x.shape[:-1].numel(), adapter, slot)])
         drop = self._drop(adapter.maths.dropout(adapter.config), [self.bank.randoms.get(slot)])
         beneath = self.beneath(adapter) if product is None else _Multiplied(self.beneath(adapter), x, product)
         result: Tensor = adapter.maths.forward(x, beneath, params, adapter.config, drop)
         # Trained parameters are float32 beside a bf16 base: the stream keeps its own type.
         return result.to(x.dtype)
 
-    def _trained(self, slot: int, x: Tensor, low_rank: LowRank, adapter: Adapter) -> Tensor:
-        """As the kind's own `forward`, with gradients that are written out."""
+    def _is_written_out(self, x: Tensor, adapters: Iterable[Adapter | None]) -> bool:
+        """Whether gradients may be wanted, and those of all that the adapters do here are written out."""
+        return torch.is_grad_enabled() and self._is_one_type(x) and all(map(self._is_low_rank, adapters))
+
+    def _is_low_rank(self, adapter: Adapter | None) -> bool:
+        """Whether all that the adapter does here is to add a product of low rank, or nothing."""
+        params = adapter.sites.get(self.site.name) if adapter else None
+        return adapter is None or params is None or adapter.maths.low_rank(params, adapter.config) is not None
+
+    def _part(self, count: int, adapter: Adapter | None, slot: int) -> Part:
+        """So many tokens with what a low-rank adapter does here, whose gradients are written out."""
+        params = adapter.sites.get(self.site.name) if adapter else None
+        if adapter is None or params is None:
+            return Part(count, None, None)
         share = adapter.maths.dropout(adapter.config) if self.bank.is_training else 0.0
 
         def drop(flat: Tensor) -> tuple[Tensor, float]:
             return mask(flat, share, [self.bank.randoms.get(slot)])
 
-        return adapted(x, self.base, low_rank, drop if share else None)
+        return Part(count, adapter.maths.low_rank(params, adapter.config), drop if share else None)
 
     def _is_one_type(self, x: Tensor) -> bool:
         """Whether the frozen layer is a matrix, as quantized ones are not, and is multiplied with `x` as it is."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fettle.data.packing import Batch, Ints
+from fettle.data.packing import Batch, Entering, Ints
 from fettle.errors import FettleError
 from fettle.tuning.forward import ROUND
 from fettle.tuning.loop import Run
@@ -184,7 +184,17 @@ def side_by_side(batches: Sequence[Batch]) -> Batch:
         lengths=list(chain.from_iterable(lengths)),
         at=np.concatenate([batch.at + start for batch, start in zip(batches, starts, strict=False)]),
         targets=np.concatenate([batch.targets for batch in batches]),
+        entering=_entering([batch.entering for batch in batches], spare),
     )
+
+
+def _entering(parts: Sequence[Entering | None], spare: Sequence[int]) -> Entering | None:
+    """Of batches that all begin in front of one layer, or all at the embeddings."""
+    known = [part for part in parts if part]
+    if not known:
+        return None
+    pairs = zip(known, spare, strict=True)
+    return Entering(known[0].layer, np.concatenate([np.pad(p.stream, ((0, count), (0, 0))) for p, count in pairs]))
 
 
 def _filled(parts: Sequence[Ints], spare: Sequence[int]) -> Ints:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -19,9 +20,11 @@ from fettle.tuning.joint import Joint, Member
 from fettle.tuning.loop import Emit
 from fettle.tuning.material import Material
 from fettle.tuning.methods import AdapterTrainee, quantization_of, trainee_for
+from fettle.tuning.trunk import Learning, above_common_trunk
 from fettle.tuning.tune import load_material, result_of, run_over, write_output
 from fettle.types.tuning import Hyperparameters, TuningEvent, TuningPlan, TuningResult
 
+T = TypeVar("T")
 #: Adapters that are trained in step: a batch is full long before, and each takes memory for its optimizer.
 MAX_TOGETHER = 16
 #: Told what the run with this number says; and how it ended.
@@ -73,37 +76,48 @@ class _Together:
     tell: Tell
     end: End
     materials: dict[int, Material] = field(default_factory=dict)
+    trainees: dict[int, AdapterTrainee] = field(default_factory=dict)
     model: AdapterTrainee | None = None
 
     def run(self) -> None:
         """Train them all."""
         self._started = time.monotonic()
         torch.set_num_threads(max(plan.threads for plan in self.plans.values()))
-        members = [member for number in self.plans if (member := self._begun(number))]
-        max_tokens = min(plan.spec.hyperparameters.max_tokens_per_batch for plan in self.plans.values())
-        Joint(members, max_tokens, self._ended).run()
+        begun = {number: found for number in self.plans if (found := self._tried(self._begun, number))}
+        with above_common_trunk(list(begun.values())) as above:
+            self.materials.update(zip(begun, above, strict=True))
+            members = [member for number in begun if (member := self._tried(self._member, number))]
+            max_tokens = min(plan.spec.hyperparameters.max_tokens_per_batch for plan in self.plans.values())
+            Joint(members, max_tokens, self._ended).run()
 
-    def _begun(self, number: int) -> Member | None:
+    def _tried(self, make: Callable[[int], T], number: int) -> T | None:
+        """What is made for a run; None if it has ended with an error, and its slot is free."""
         try:
-            return self._member(number, self.plans[number])
+            return make(number)
         except FettleError as error:
+            if trainee := self.trainees.get(number):
+                trainee.bank.remove(trainee.slot)
             self.end(number, error)
             return None
 
-    def _member(self, number: int, plan: TuningPlan) -> Member:
+    def _begun(self, number: int) -> Learning:
+        plan, emit = self.plans[number], self._emit(number)
+        self.trainees[number] = trainee = self._trainee(plan)
+        return Learning(_compared(plan, trainee, emit), trainee, plan, emit)
+
+    def _member(self, number: int) -> Member:
+        plan, trainee = self.plans[number], self.trainees[number]
+        settings = METHODS[plan.spec.method].completed(plan.spec.hyperparameters)
+        learner = trainee.learner(settings)
+        check_trained(learner, trainee.decoder)
+        run = run_over(self.materials[number], learner, settings, plan, self._emit(number))
+        return Member(number, run, trainee)
+
+    def _emit(self, number: int) -> Emit:
         def emit(event: TuningEvent) -> None:
             self.tell(number, event)
 
-        trainee = self._trainee(plan)
-        try:
-            self.materials[number] = material = _compared(plan, trainee, emit)
-            settings = METHODS[plan.spec.method].completed(plan.spec.hyperparameters)
-            learner = trainee.learner(settings)
-            check_trained(learner, trainee.decoder)
-            return Member(number, run_over(material, learner, settings, plan, emit), trainee)
-        except FettleError:
-            trainee.bank.remove(trainee.slot)
-            raise
+        return emit
 
     def _trainee(self, plan: TuningPlan) -> AdapterTrainee:
         """The plan's adapter, on the model that is in memory."""

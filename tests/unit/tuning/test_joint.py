@@ -12,7 +12,7 @@ from fettle.tuning import joint
 from fettle.tuning.forward import ROUND
 from fettle.tuning.sweep import tune_jointly
 from fettle.tuning.tune import tune
-from fettle.types.tuning import EvaluationEvent, StepEvent
+from fettle.types.tuning import EvaluationEvent, MessageEvent, StepEvent
 
 
 class CutOffError(Exception):
@@ -182,6 +182,34 @@ def test_runs_that_are_cut_off_go_on_from_their_own_checkpoints(plan):
         assert results[number].steps == max(steps(then[number]))
         for name, value in tensors(expected[number]).items():
             torch.testing.assert_close(tensors(plans[number])[name], value, rtol=1e-3, atol=2e-4)
+
+
+def test_runs_that_leave_the_lower_layers_alone_begin_above_them(plan, tmp_path):
+    def make(name):
+        return [plan(f"{name}{i}", seed=i, epochs=1, first_layer=1) for i in range(2)]
+
+    expected, plans = make("alone"), keeping(make("joint"), tmp_path)
+    then = [alone(one)[1] for one in expected]
+    _, now = in_step(plans)
+    for number in range(2):
+        assert told_of_trunk(now[number]) == ["layer 0 and the embeddings are not trained"]
+        assert_same_run(plans[number], now[number], expected[number], then[number])
+
+
+def test_runs_of_which_one_trains_all_layers_begin_at_the_embeddings(plan, tmp_path):
+    results, events = in_step(keeping([plan("upper", epochs=1, first_layer=1), plan("all", epochs=1)], tmp_path))
+    assert [told_of_trunk(told) for told in events] == [[], []]
+    assert all(result.steps for result in results)
+
+
+def keeping(plans, tmp_path):
+    """The plans, whose jobs share a folder for what lower layers make of rows."""
+    return [one.model_copy(update={"cache_path": str(tmp_path / "cache")}) for one in plans]
+
+
+def told_of_trunk(events):
+    texts = [event.text for event in events if isinstance(event, MessageEvent) and event.code == "trunk_cache"]
+    return [text.partition(" and were")[0] for text in texts]
 
 
 def watched(monkeypatch, room=10**9):
