@@ -23,7 +23,7 @@ from fettle.types.generation import GenerateRequest, SamplingParams
 
 KIND = "lora"
 #: Room for none but the adapter that is used: all others are read again.
-NO_ROOM, ROOM = 1, 8 << 30
+NO_ROOM, ROOM = 1, 1 << 30
 
 
 def measured(asked: dict[str, Any]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Fettle's engine: all requests of a round are queued one after the other into one continuous batch."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -11,16 +12,14 @@ from fettle.models.loading import read_config
 from fettle.serving import Engine, EngineSettings
 from fettle.types.generation import GenerateRequest, SamplingParams
 
-#: More than a thousand LoRA adapters of rank 16 need at 110M: none is to be evicted.
-ADAPTER_BYTES = 8 << 30
-
 
 class Fettle:
     """The engine with its adapters."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         torch.set_num_threads(job["threads"])
-        settings = EngineSettings.checked({"dtype": job["dtype"], "adapter_bytes": ADAPTER_BYTES, **job["settings"]})
+        room = _room(job["adapters"].values(), getattr(torch, job["dtype"]))
+        settings = EngineSettings.checked({"dtype": job["dtype"], "adapter_bytes": room, **job["settings"]})
         self._engine = Engine.load(Path(job["base"]), settings)
         for name, folder in job["adapters"].items():
             self._engine.add_adapter(name, Path(folder))
@@ -51,6 +50,12 @@ class Fettle:
         while not is_done():
             for chunk in self._engine.step():
                 made[int(chunk.request_id)] += chunk.token_ids
+
+
+def _room(folders: Iterable[str], dtype: torch.dtype) -> int:
+    """Memory in which no adapter is evicted; their files hold float32."""
+    held = sum(path.stat().st_size for folder in folders for path in Path(folder).glob("*.safetensors"))
+    return max(1, held * dtype.itemsize // torch.float32.itemsize)
 
 
 if __name__ == "__main__":
