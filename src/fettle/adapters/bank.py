@@ -53,10 +53,10 @@ class Route:
         return slots.pop() if len(slots) == 1 else None
 
     @cached_property
-    def slots_T(self) -> Tensor:
-        """Every token's slot."""
+    def rows_T(self) -> Tensor:
+        """Every token's row in a table that begins with what the base has, followed by every slot's."""
         slots, counts = zip(*self.runs, strict=True)
-        return torch.tensor(slots).repeat_interleave(torch.tensor(counts))
+        return (torch.tensor(slots) - BASE).repeat_interleave(torch.tensor(counts))
 
     @cached_property
     def highest(self) -> int:

@@ -25,7 +25,7 @@ class Vectors:
         """`fill` is what changes nothing: slots without a vector, and the base, have it."""
         self._fill = fill
         self._slots: set[int] = set()
-        # The last row is the fill, so slot -1 finds it.
+        # The first row is the fill, for slot -1.
         self._rows: Tensor | None = None
 
     def put(self, slot: int, vector: Tensor | None) -> None:
@@ -33,17 +33,17 @@ class Vectors:
         if vector is not None:
             self._slots.add(slot)
             self._rows = self._roomy(slot, vector)
-            self._rows[slot] = vector
+            self._rows[slot + 1] = vector
         elif slot in self._slots:
             self._slots.remove(slot)
             assert self._rows is not None
-            self._rows[slot] = self._fill
+            self._rows[slot + 1] = self._fill
 
     def _roomy(self, slot: int, vector: Tensor) -> Tensor:
         before = self._rows
         # DoRA's are float32 beside bf16 weights.
         dtype = vector.dtype if before is None else torch.promote_types(vector.dtype, before.dtype)
-        if before is not None and slot < len(before) - 1:
+        if before is not None and slot + 1 < len(before):
             return before.to(dtype)
         rows = vector.new_full(((1 << slot.bit_length()) + 1, vector.numel()), self._fill, dtype=dtype)
         if before is not None:
@@ -54,8 +54,8 @@ class Vectors:
         """(T, size), each token's; None if no slot of the batch has one."""
         if self._rows is None or self._slots.isdisjoint(route.places):
             return None
-        self._rows = self._roomy(route.highest, self._rows[-1])
-        return self._rows[route.slots_T]
+        self._rows = self._roomy(route.highest, self._rows[0])
+        return self._rows.index_select(0, route.rows_T)
 
 
 class SiteTables:

@@ -7,6 +7,7 @@ import torch
 
 from fettle.adapters.files import load_adapter
 from fettle.errors import Conflict, InvalidInput, NotFound, UnsupportedModel
+from fettle.models.int8 import has_int8_products
 from fettle.models.tokenizer import Tokenizer
 from fettle.testing.models import tiny_adapter, tiny_model
 from tests.unit.serving.conftest import Plain, answer, ask, run, text, tokens
@@ -24,6 +25,7 @@ PROMPTS = [
     [9] * 21,
     [7, 8],
 ]
+needs_int8 = pytest.mark.skipif(not has_int8_products(), reason="this processor has no products of 8-bit numbers")
 
 
 def everything(engine, count=12, **sampling):
@@ -46,10 +48,11 @@ def test_a_mixed_batch_gives_the_tokens_of_a_full_recompute(engine, plain):
     assert len({tuple(answered) for answered in found}) == len(PROMPTS)
 
 
-def test_a_mixed_batch_gives_the_tokens_of_each_request_alone(engine, engine_with):
-    together = [tokens(chunks) for chunks in everything(engine)]
+@pytest.mark.parametrize("weights", ["dtype", pytest.param("int8", marks=needs_int8)])
+def test_a_mixed_batch_gives_the_tokens_of_each_request_alone(weights, engine_with):
+    together = [tokens(chunks) for chunks in everything(engine_with(weights=weights))]
 
-    alone = engine_with(max_batch_tokens=512)
+    alone = engine_with(max_batch_tokens=512, weights=weights)
     for name, prompt, found in zip(NAMES, PROMPTS, together, strict=True):
         assert tokens(answer(alone, ask(prompt), name)) == found
 
