@@ -5,17 +5,21 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from fettle.cli.output import bytes_text
 from fettle.errors import FettleError, NotFound, WorkerDied
 from fettle.registry.base_models import read_entry
+from fettle.services.orphans import Orphan, Orphans
 from fettle.services.platform import Platform
 from fettle.settings import Settings
 from fettle.store.database import Database
 from fettle.store.migrate import revision
+from fettle.store.repository import Repository
 from fettle.types.record import Record
 from fettle.types.resources import BaseModelEntry, CustomModel
 
@@ -103,6 +107,23 @@ def database(settings: Settings) -> list[Finding]:
     return [Finding(check="database", found=f"{opened.product} at {opened.name}, revision {at}")]
 
 
+def orphans(settings: Settings) -> list[Finding]:
+    """Nothing lies about that belongs to nothing."""
+    with _orphans(settings) as found:
+        left = found.find()
+    if not left:
+        return [Finding(check="orphans", found="none")]
+    hint = "Killed processes left them. `fettle doctor --mend` removes them."
+    return [Finding(check="orphans", state="warning", found=_listed(left), hint=hint)]
+
+
+def mend(settings: Settings) -> list[Finding]:
+    """Remove what `orphans` finds, and tell what it was."""
+    with _orphans(settings) as found:
+        removed = found.remove()
+    return [Finding(check="mended", found=f"{_listed(removed)} removed")] if removed else []
+
+
 def base_models(settings: Settings) -> list[Finding]:
     """Every base model's files are there and whole."""
     with Platform(settings) as platform:
@@ -125,7 +146,7 @@ def artifacts(settings: Settings) -> list[Finding]:
     return missing or [Finding(check="artifacts", found=f"{len(models)} custom models, all files there{swept}")]
 
 
-CHECKS: tuple[Check, ...] = (python, torch, threads, memory, disk, home, database, base_models, artifacts)
+CHECKS: tuple[Check, ...] = (python, torch, threads, memory, disk, home, database, orphans, base_models, artifacts)
 
 
 def examine(check: Check, settings: Settings) -> list[Finding]:
@@ -136,6 +157,21 @@ def examine(check: Check, settings: Settings) -> list[Finding]:
         return [Finding(check=check.__name__, state="error", found=error.message, hint=error.hint)]
     except OSError as error:
         return [Finding(check=check.__name__, state="error", found=str(error))]
+
+
+@contextmanager
+def _orphans(settings: Settings) -> Iterator[Orphans]:
+    settings.make_home()
+    opened = Database.open(settings.database)
+    try:
+        yield Orphans(settings.home, Repository(opened))
+    finally:
+        opened.close()
+
+
+def _listed(orphans: Sequence[Orphan]) -> str:
+    """How many there are of each kind."""
+    return ", ".join(f"{number} x {what}" for what, number in Counter(orphan.what for orphan in orphans).items())
 
 
 def _base_model(entry: BaseModelEntry) -> Finding:

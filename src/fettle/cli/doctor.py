@@ -1,9 +1,11 @@
 """`fettle doctor`: what is fine, what is not, and what to do about it."""
 
+from typing import Annotated
+
 import typer
 from rich.markup import escape
 
-from fettle.cli.checks import CHECKS, Finding, examine
+from fettle.cli.checks import CHECKS, Finding, examine, mend
 from fettle.cli.options import Json
 from fettle.cli.output import console, print_json
 from fettle.settings import load_settings
@@ -13,10 +15,14 @@ _MARKS = {"ok": "[green]ok[/]     ", "warning": "[yellow]warning[/]", "error": "
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    mends: Annotated[bool, typer.Option("--mend", help="Remove what killed processes left.")] = False,
+    as_json: Json = False,
+) -> None:
     """Check this installation."""
     settings = load_settings()
-    findings = [finding for check in CHECKS for finding in examine(check, settings)]
+    checks = (mend, *CHECKS) if mends else CHECKS
+    findings = [finding for check in checks for finding in examine(check, settings)]
     is_fine = all(finding.state != "error" for finding in findings)
     if as_json:
         print_json({"ok": is_fine, "findings": findings})

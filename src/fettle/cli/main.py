@@ -30,14 +30,16 @@ COMMANDS = {
     "classify": "Say of which class texts are.",
     "eval": "Measure a model on a file of examples.",
     "pull": "Bring another base model, from a folder or a hub.",
-    "keys": "Make, list and revoke API keys.",
-    "projects": "Make and list projects, whose keys see nothing of each other.",
+    "keys": "Make, list, change and revoke API keys.",
+    "projects": "Make, list and end projects, whose keys see nothing of each other.",
     "audit": "List and export the log of all changes.",
     "clusters": "Reserve units of this machine for tuning or serving.",
     "endpoints": "Serve models under names of their own.",
     "up": "Serve all models over an OpenAI-compatible HTTP API.",
     "status": "Show what runs, waits and is kept here.",
     "bench": "Measure a server under load.",
+    "backup": "Write all of this installation to one file, while it runs.",
+    "restore": "Make the home folder, which must be empty, and its database of a backup.",
     "doctor": "Check this installation.",
 }
 MODULES = {"eval": "evaluate"}

@@ -90,6 +90,7 @@ def _copy(home: Path, database: Database, folder: Path) -> About:
     with database.write() as connection:
         about = About(revision=revision(connection) or "", home=str(home), created_at=now())
         dump(connection, folder / _ROWS)
+        (folder / _HOME).mkdir()
         files = {name: path for name, path in files_in(home).items() if all(map(_is_kept, Path(name).parts))}
         for is_linked in (True, False):
             some = {name: path for name, path in files.items() if (Path(name).parts[0] in _UNCHANGING) == is_linked}

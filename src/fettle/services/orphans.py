@@ -67,10 +67,10 @@ class Orphans:
 
 def needed_artifacts(records: Records) -> set[str]:
     """The hashes of the artifacts that records of any project name."""
-    models = [model for model in records.everywhere.find(CustomModel) if model.state in ("creating", "active")]
-    files = records.everywhere.find(StoredFile)
-    jobs = records.everywhere.find(TuningJob)
-    return {one.artifact for one in (*models, *files)} | {job.dataset_hash for job in jobs}
+    every = records.everywhere
+    of_models = {model.artifact for model in every.find(CustomModel) if model.state in ("creating", "active")}
+    of_files = {file.artifact for file in every.find(StoredFile)}
+    return of_models | of_files | {job.dataset_hash for job in every.find(TuningJob)}
 
 
 def _unnamed(home: Path, records: Records) -> Iterator[Path]:

@@ -34,8 +34,7 @@ from fettle.types.tuning import TuningEvent, TuningPlan, TuningResult, TuningSpe
 #: Written last by the tuner: a folder that has it is whole.
 ABOUT_FILE = "fettle.json"
 _NOTE_SECONDS = 10.0
-#: What a job keeps in its folder until it has succeeded: checkpoints, and the model.
-_WORK = ("work", "output")
+_WORK = ("work", "output")  # checkpoints, and the model: what a job keeps until it has succeeded
 OnEvent = Callable[[TuningEvent], None]
 _event: TypeAdapter[TuningEvent] = TypeAdapter(Annotated[TuningEvent, Field(discriminator="type")])
 

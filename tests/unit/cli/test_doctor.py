@@ -71,3 +71,17 @@ def test_a_database_that_does_not_answer_is_an_error_without_its_password(tmp_pa
     assert finding.state == "error"
     assert "Start the server" in finding.hint
     assert "secret" not in f"{finding} {settings!r}"
+
+
+def test_orphans_are_told_and_only_removed_when_asked(tmp_path):
+    card = tmp_path / "cards" / "model_deleted" / "README.md"
+    card.parent.mkdir(parents=True)
+    card.write_text("left")
+    settings = Settings(home=tmp_path)
+    (finding,) = checks.orphans(settings)
+    assert (finding.state, finding.found) == ("warning", "1 x card of a model that was deleted")
+    assert "--mend" in finding.hint
+    assert card.exists()
+    assert [finding.check for finding in checks.mend(settings)] == ["mended"]
+    assert not card.exists()
+    assert (checks.orphans(settings)[0].found, checks.mend(settings)) == ("none", [])

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -64,17 +64,17 @@ def worker(module: str, plan: TuningPlan, folder: Path, **about: object) -> Iter
     yield Worker(plan)
 
 
-class Case:
-    """An operation: what is there before, the operation itself, and that it can be done again until it is done."""
+class Case(Protocol):
+    """An operation: what is there before it, the operation itself, and what has come of it when it was done again."""
 
     def prepare(self, platform: Platform) -> Any:
-        return None
+        """What it works on; nothing, if it makes that itself."""
 
     def act(self, platform: Platform, thing: Any) -> None:
-        raise NotImplementedError
+        """Do it, or what is left of it."""
 
     def check(self, platform: Platform, thing: Any) -> None:
-        raise NotImplementedError
+        """See that it was done."""
 
 
 def kept(platform: Platform, content: bytes = CONTENT) -> StoredFile:
