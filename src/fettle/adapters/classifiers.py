@@ -70,7 +70,7 @@ _ALL = [
     ),
     ClassifierMethod(
         name="head", description="the head alone, on the vectors as they are", kind=None, is_head_only=True,
-        learning_rate=1e-2,
+        learning_rate=2e-2,
     ),
 ]  # fmt: skip
 CLASSIFIERS: Table[ClassifierMethod] = Table("method for sentence encoders", "classifiers", by_name(_ALL))

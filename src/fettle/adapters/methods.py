@@ -102,7 +102,7 @@ _ALL = [
         name="adapter",
         description="bottleneck adapters: a narrow layer behind attention and MLP",
         kind="bottleneck",
-        learning_rate=1e-3,
+        learning_rate=2e-3,
     ),
     Method(
         name="qlora",
