@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from threading import Event
 
 from fastapi import Depends, FastAPI
 
@@ -47,6 +48,8 @@ def create_app(
     app = FastAPI(title="Fettle", version=version("fettle-ai"), lifespan=_lifespan, openapi_url=None)
     app.state.backends = backends = Backends(platform, meters, max_running)
     app.state.platform, app.state.preload = platform, preload
+    # Set when the server is about to end: who follows something that has no end must not hold it up.
+    app.state.ending = Event()
     app.state.batch_runner = BatchRunner(platform.everywhere.batches, BatchLines(backends))
     app.state.max_body_bytes, app.state.max_upload_bytes = max_body_bytes, max_upload_bytes
     app.add_middleware(Envelope, meters=meters)

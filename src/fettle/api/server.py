@@ -73,7 +73,7 @@ def serve(
                 "whoever is between can read keys and answers: this is no loopback address, and there is no TLS"
             )
         app = create_app(platform, key, preload=preload)
-        server = Server(app, lambda: announce(address), tls)
+        server = Server(app, lambda: announce(address), tls, on_ending=app.state.ending.set)
         with (
             traced(app, settings.otlp_url),
             _signals_are_enough(),
@@ -147,10 +147,24 @@ def _check_readable(name: str, path: Path) -> None:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn that says when it can be asked."""
+    """Uvicorn that says when it can be asked, and when it is about to end."""
 
-    def __init__(self, app: ASGIApp, announce: Callable[[], None], tls: ssl.SSLContext | None = None) -> None:
-        """A server for `app`, over https if there is a context; `announce` is called once, after the start."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        announce: Callable[[], None],
+        tls: ssl.SSLContext | None = None,
+        *,
+        on_ending: Callable[[], None] = lambda: None,
+    ) -> None:
+        """A server for `app`, over https if there is a context.
+
+        Args:
+            app: what answers.
+            announce: called once, after the start.
+            tls: for https.
+            on_ending: called before it waits for what still runs.
+        """
         super().__init__(
             uvicorn.Config(
                 app,
@@ -163,13 +177,18 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
         )
-        self._announce = announce
+        self._announce, self._on_ending = announce, on_ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
         await super().startup(sockets)
         if self.started:
             self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so, then end."""
+        self._on_ending()
+        await super().shutdown(sockets)
 
 
 @contextmanager

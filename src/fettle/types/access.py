@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from fettle.types.record import Record
 
@@ -70,7 +70,8 @@ class KeySpec(Record):
     name: str = Field(default="", max_length=128, description="whose it is, or what for")
     role: Role = "user"
     scopes: tuple[Permission, ...] = Field(default=(), description="nothing but these of the role's; empty: all")
-    expires_at: datetime | None = None
+    # With its time zone: a moment without one is not the same to everybody.
+    expires_at: AwareDatetime | None = None
     requests_per_minute: int | None = Field(default=None, ge=1, le=1_000_000)
     tokens_per_day: int | None = Field(default=None, ge=1, le=10**15, description="prompts and answers, by UTC days")
 
@@ -79,7 +80,7 @@ class KeyChange(Record):
     """What of a key can be changed; what is not named stays, and null takes a limit away."""
 
     name: str = Field(default="", max_length=128, description="whose it is, or what for")
-    expires_at: datetime | None = None
+    expires_at: AwareDatetime | None = None
     requests_per_minute: int | None = Field(default=None, ge=1, le=1_000_000)
     tokens_per_day: int | None = Field(default=None, ge=1, le=10**15, description="prompts and answers, by UTC days")
 

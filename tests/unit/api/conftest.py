@@ -37,7 +37,8 @@ async def serving(platform=None, **limits) -> AsyncIterator[Served]:
     platform = platform or scripted
     with listening("127.0.0.1", 0) as connection:
         started = asyncio.Event()
-        server = Server(create_app(platform, KeyCheck.of(KEY), **limits), started.set)
+        app = create_app(platform, KeyCheck.of(KEY), **limits)
+        server = Server(app, started.set, on_ending=app.state.ending.set)
         task = asyncio.create_task(server.serve([connection]))
         await started.wait()
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 
 import httpx2 as httpx
 
@@ -66,6 +67,23 @@ def test_a_job_is_followed_until_it_ends_and_from_where_the_client_was(serving, 
         again = [line.removeprefix("id: ") for line in resumed.text.splitlines() if line.startswith("id: ")]
         assert again == [one["id"] for one in rest[:-1]]
         assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
+
+    run(test)
+
+
+def test_who_follows_does_not_keep_a_server_from_ending(serving, platform, tmp_path):
+    async def test():
+        path = f"/api/v1/tuning-jobs/{queued(platform, tmp_path)}/events"
+        async with httpx.AsyncClient(headers=KEY) as client, AsyncExitStack() as stack:
+            async with serving(platform) as server:
+                following = client.stream("GET", server.url + path, params={"follow": True})
+                stream = await stack.enter_async_context(following)
+                events = events_of(stream.aiter_lines())
+                await anext(events)
+            # Here it has ended, in far less than the time that it gives to what runs.
+            (error, end) = [json.loads(one["data"]) if "error" in one["data"] else one async for one in events]
+        assert error["error"]["code"] == "unavailable"
+        assert end == {"data": "[DONE]"}
 
     run(test)
 

@@ -61,9 +61,11 @@ def test_all_faults_of_a_key_are_told_at_once(serving, platform):
             bad = {"role": "king", "tokens_per_day": 0, "secret": "x"}
             answer = await owner.post("/keys", json=bad)
             missing = await owner.post("/keys", json={"project_id": "defualt"})
+            no_zone = await owner.post("/keys", json={"expires_at": "2099-01-01T00:00:00"})
         assert answer.status_code == 400
         assert all(word in answer.json()["error"]["message"] for word in ("king", "tokens_per_day", "secret"))
         assert (missing.status_code, "'default'" in missing.text) == (404, True)
+        assert (no_zone.status_code, "timezone" in no_zone.text) == (400, True)
 
     run(test)
 
@@ -176,7 +178,8 @@ def test_a_keys_limits_are_changed_and_what_is_not_named_stays(serving, platform
                 "tokens_per_day": 9,
                 "last_used_at": changed.json()["last_used_at"],
             }
-            wrong = [{}, {"tokens_per_day": 0}, {"role": "admin"}, {"expires_at": "2020-01-01T00:00:00Z"}]
+            no_zone = {"expires_at": "2099-01-01T00:00:00"}
+            wrong = [{}, {"tokens_per_day": 0}, {"role": "admin"}, {"expires_at": "2020-01-01T00:00:00Z"}, no_zone]
             assert [(await owner.patch(path, json=one)).status_code for one in wrong] == [400] * len(wrong)
             await owner.post(f"{path}/revoke")
             assert (await owner.patch(path, json={"tokens_per_day": 1})).status_code == 409

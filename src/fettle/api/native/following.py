@@ -5,13 +5,15 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from itertools import accumulate, islice
 from pathlib import Path
+from threading import Event
 from typing import Annotated, NamedTuple
 
 from fastapi import Header, Query, Request
 
 from fettle.api.streaming import EventStream, encode
+from fettle.errors import Unavailable
 from fettle.services.tuning_jobs import TuningJobs
-from fettle.store.events import Event
+from fettle.store import events
 from fettle.types.ids import MAX_NUMBER
 from fettle.types.told import JobEvent
 
@@ -63,10 +65,12 @@ async def following(request: Request, look: Look, after: int) -> EventStream:
         after: where to begin.
     """
     first = await asyncio.to_thread(look, after)
-    return await EventStream.begun(request.receive, _events(look, after, first))
+    return await EventStream.begun(request.receive, _events(look, after, first, request.app.state.ending))
 
 
-async def _events(look: Look, after: int, found: tuple[Sequence[News], bool]) -> AsyncGenerator[bytes, None]:
+async def _events(
+    look: Look, after: int, found: tuple[Sequence[News], bool], ending: Event
+) -> AsyncGenerator[bytes, None]:
     # At once, though nothing may be new for long: the client sees that it is followed.
     yield ALIVE
     said_at = time.monotonic()
@@ -77,6 +81,8 @@ async def _events(look: Look, after: int, found: tuple[Sequence[News], bool]) ->
             yield b"".join(one.sent for one in news)
         elif is_over:
             return
+        elif ending.is_set():
+            raise Unavailable("the server ends", hint="Follow it again, with the id of the last event.")
         elif time.monotonic() - said_at > ALIVE_SECONDS:
             yield ALIVE
         else:
@@ -116,7 +122,7 @@ def new_lines(jobs: TuningJobs, job_id: str, after: int) -> tuple[Sequence[News]
     return [one for one in news if one.id > after], has_ended
 
 
-def told(event: Event) -> JobEvent:
+def told(event: events.Event) -> JobEvent:
     """What clients are told of an event."""
     return JobEvent(id=str(event.id), type=event.type, at=event.at, body=event.body)
 
