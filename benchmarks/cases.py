@@ -17,7 +17,7 @@ from fettle.data.files import read_rows
 from fettle.data.samples import support_tickets
 from fettle.errors import TrainingFailed
 from fettle.models.encoder_files import is_encoder
-from fettle.registry.base_models import packaged
+from fettle.registry.base_models import not_installed, packaged
 from fettle.tuning.classify import tune_classifier
 from fettle.tuning.tune import tune
 from fettle.types.evaluation import EvaluationPlan
@@ -135,10 +135,9 @@ FORMS = {"pairs": _pairs, "choices": _choices, "preferences": _preferences, "lab
 
 def base_model(name: str) -> BaseModelEntry:
     """A base model that ships with Fettle and is installed."""
-    found = {entry.name: entry for entry in packaged()}
-    if name not in found:
-        raise SystemExit(f"the base model {name!r} is not installed; there are {', '.join(found)}")
-    return found[name]
+    if error := not_installed(name):
+        raise SystemExit(f"{error.message}. {error.hint}")
+    return next(entry for entry in packaged() if entry.name == name)
 
 
 def method_of(case: Case) -> Method:
