@@ -8,6 +8,7 @@ import httpx2 as httpx
 
 from fettle.api.native.following import MOST_BYTES_AT_ONCE, new_lines
 from fettle.store.repository import Repository
+from fettle.types.ids import MAX_NUMBER
 from fettle.types.resources import TuningJob
 from fettle.types.tuning import TuningSpec
 
@@ -123,3 +124,4 @@ def test_a_line_without_an_end_is_told_in_parts_and_never_held_whole(platform, t
     (part,), has_ended = new_lines(platform.tuning_jobs, job, 0)
     assert (part.id, has_ended) == (MOST_BYTES_AT_ONCE, False)
     assert new_lines(platform.tuning_jobs, job, part.id) == ([], False)
+    assert new_lines(platform.tuning_jobs, job, MAX_NUMBER) == ([], False)

@@ -64,32 +64,29 @@ async def following(request: Request, look: Look, after: int) -> EventStream:
         look: what is new behind a number, in order, and whether that is the end; called in a thread.
         after: where to begin.
     """
-    first = await asyncio.to_thread(look, after)
-    return await EventStream.begun(request.receive, _events(look, after, first, request.app.state.ending))
+    # What is wrong with the request is told by its status, which is sent before the first event.
+    await asyncio.to_thread(look, after)
+    return await EventStream.begun(request.receive, _events(look, after, request.app.state.ending))
 
 
-async def _events(
-    look: Look, after: int, found: tuple[Sequence[News], bool], ending: Event
-) -> AsyncGenerator[bytes, None]:
+async def _events(look: Look, after: int, ending: Event) -> AsyncGenerator[bytes, None]:
     # At once, though nothing may be new for long: the client sees that it is followed.
     yield ALIVE
     said_at = time.monotonic()
     while True:
-        news, is_over = found
+        news, is_over = await asyncio.to_thread(look, after)
         if news:
-            after = news[-1].id
+            after, said_at = news[-1].id, time.monotonic()
             yield b"".join(one.sent for one in news)
-        elif is_over:
-            return
-        elif ending.is_set():
-            raise Unavailable("the server ends", hint="Follow it again, with the id of the last event.")
-        elif time.monotonic() - said_at > ALIVE_SECONDS:
-            yield ALIVE
-        else:
-            await asyncio.sleep(LOOK_SECONDS)
-            found = await asyncio.to_thread(look, after)
             continue
-        said_at, found = time.monotonic(), await asyncio.to_thread(look, after)
+        if is_over:
+            return
+        if ending.is_set():
+            raise Unavailable("the server ends", hint="Follow it again, with the id of the last event.")
+        if time.monotonic() - said_at > ALIVE_SECONDS:
+            said_at = time.monotonic()
+            yield ALIVE
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def new_events(jobs: TuningJobs, job_id: str, after: int) -> tuple[Sequence[News], bool]:
@@ -130,7 +127,8 @@ def told(event: events.Event) -> JobEvent:
 def _bytes_behind(path: Path, offset: int) -> bytes:
     try:
         with path.open("rb") as file:
-            file.seek(offset)
+            # An offset behind the end is what a client made up.
+            file.seek(min(offset, path.stat().st_size))
             return file.read(MOST_BYTES_AT_ONCE)
     except FileNotFoundError:
         return b""

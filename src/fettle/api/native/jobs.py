@@ -84,7 +84,9 @@ async def list_events(
     """What a job has told, in order; followed, it is told as it comes."""
     jobs = workspace_of(request).tuning_jobs
     if follow:
-        return await following(request, partial(new_events, jobs, job), last_event_id or after)
+        return await following(
+            request, partial(new_events, jobs, job), after if last_event_id is None else last_event_id
+        )
     found = await asyncio.to_thread(partial(jobs.events, job, after=after, limit=limit + 1))
     return page([event_told(one) for one in found], limit, lambda event: event.id)
 
