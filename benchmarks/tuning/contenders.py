@@ -20,8 +20,10 @@ CONTENDERS = {
     "above-trunk": ("ours", "AboveTrunk"),
     "choices": ("ours", "Choices"),
     "choices-repeated": ("ours", "ChoicesRepeated"),
-    "joint": ("ours", "Joint"),
-    "in-sequence": ("ours", "InSequence"),
+    "joint": ("jobs", "Joint"),
+    "in-sequence": ("jobs", "InSequence"),
+    "sweep": ("jobs", "JointWorker"),
+    "workers": ("jobs", "Workers"),
     "trainer": ("peers", "Trainer"),
     "trl": ("peers", "TRL"),
 }

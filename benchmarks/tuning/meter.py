@@ -29,7 +29,7 @@ class Job:
 
 @dataclass
 class Meter:
-    """Wall time, CPU time and real tokens (padding does not count) of each step since the meter was made."""
+    """Wall time, CPU time (of processes that ended too) and real tokens (padding does not count) of each step."""
 
     steps: list[dict[str, float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
@@ -50,9 +50,13 @@ class Meter:
 
 
 def peak_mb() -> float:
-    """The most memory that this process has held, libraries included."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The most memory that this process, or one that it waited for, has held, libraries included."""
+    return max(usage.ru_maxrss for usage in _usages()) / 1024
 
 
 def _now() -> tuple[float, float]:
-    return time.perf_counter(), time.process_time()
+    return time.perf_counter(), sum(usage.ru_utime + usage.ru_stime for usage in _usages())
+
+
+def _usages() -> list[resource.struct_rusage]:
+    return [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

@@ -1,11 +1,9 @@
 """Fettle's ways of training the rows of a job."""
 
-import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,6 @@ from fettle.adapters.files import load_adapter
 from fettle.data.choice_rows import Alternatives, ChoiceBatch, ChoiceRows
 from fettle.data.packing import Batch, EncodedRows, Ints, Rows, pack
 from fettle.data.template import Encoded
-from fettle.errors import FettleError
 from fettle.tuning.checkpoint import Checkpoints
 from fettle.tuning.loop import Run
 from fettle.tuning.material import Material
@@ -26,12 +23,8 @@ from fettle.tuning.objectives.answers import AnswerScores
 from fettle.tuning.objectives.base import Tuned
 from fettle.tuning.objectives.scores import token_scores
 from fettle.tuning.objectives.tfew import TFew
-from fettle.tuning.sweep import tune_jointly
 from fettle.tuning.trunk import above_trunk
-from fettle.tuning.tune import tune
-from fettle.types.tuning import StepEvent, TuningEvent, TuningPlan, TuningResult, TuningSpec
-
-NUM_JOBS = 8
+from fettle.types.tuning import StepEvent, TuningEvent, TuningPlan, TuningSpec
 
 
 class Fettle:
@@ -41,7 +34,7 @@ class Fettle:
     warmup = WARMUP
 
     def __init__(self, job: Job) -> None:
-        self.job, self.plan = job, _plan(job, Path(job.folder), job.settings | {"log_interval": 1})
+        self.job, self.plan = job, plan_of(job, Path(job.folder), job.settings | {"log_interval": 1})
         self.trainee = trainee_for(self.plan.spec, Path(job.base), getattr(torch, job.dtype))
         self.rows = self.encoded()
         self.tokens = self.rows.lengths
@@ -168,53 +161,8 @@ def _shared(batch: Batch) -> ChoiceBatch:
     return batch.shared
 
 
-class InSequence:
-    """Jobs with splits, orders and rates of their own, one after the other; timed from the loading of the base."""
-
-    warmup = 0
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.plans = [self._plan(number) for number in range(NUM_JOBS)]
-
-    def _plan(self, number: int) -> TuningPlan:
-        folder = Path(self.job.folder) / str(number)
-        folder.mkdir()
-        path = folder / "train.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in self.job.rows), encoding="utf-8")
-        settings = {"learning_rate": RATE * (number + 1) / NUM_JOBS, "seed": number, "validation_fraction": 0.2}
-        plan = _plan(self.job, folder, self.job.settings | settings)
-        return plan.model_copy(update={"train_path": str(path)})
-
-    def train(self, meter: Meter) -> float:
-        """Returns the mean of the jobs' last validation losses."""
-        meter.start()
-        results = self.results()
-        meter.stamp(sum(result.trained_tokens for result in results))
-        return mean(result.validation.loss for result in results if result.validation)
-
-    def results(self) -> list[TuningResult]:
-        """Of all jobs."""
-        return [tune(plan, lambda _: None) for plan in self.plans]
-
-
-class Joint(InSequence):
-    """The same jobs in one run."""
-
-    def results(self) -> list[TuningResult]:
-        """Of all jobs."""
-        results: dict[int, TuningResult] = {}
-
-        def end(number: int, result: TuningResult | FettleError) -> None:
-            if isinstance(result, FettleError):
-                raise result
-            results[number] = result
-
-        tune_jointly(self.plans, lambda _number, _event: None, end)
-        return [results[number] for number in sorted(results)]
-
-
-def _plan(job: Job, folder: Path, settings: dict[str, Any]) -> TuningPlan:
+def plan_of(job: Job, folder: Path, settings: dict[str, Any]) -> TuningPlan:
+    """What the job trains, with these settings of the method, and its files in a folder."""
     settings = settings | {"dtype": job.dtype, "batch_size": job.batch_size}
     return TuningPlan(
         spec=TuningSpec.from_settings(settings, base="random", method=job.method, name="bench"),

@@ -94,6 +94,15 @@ CASES = {
     ),
     "8-jobs": Case(
         "m8",
+        ("sweep", "workers"),
+        (faster("workers", 2),),
+        LORA | {"epochs": 2},
+        rows=workload.texts,
+        batch_size=8,
+        steps=4,
+    ),
+    "8-jobs-one-process": Case(
+        "m8",
         ("joint", "in-sequence"),
         (faster("in-sequence", 2),),
         LORA | {"epochs": 2},
