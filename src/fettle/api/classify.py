@@ -46,6 +46,8 @@ def _body(asked: ClassifyRequest, encoded: Encoded) -> dict[str, Any]:
         "object": "list",
         "created": int(time.time()),
         "model": asked.model,
+        # Not vLLM's: what the probabilities of each choice are of, in their order.
+        "labels": encoded.labels,
         "data": [_choice(place, numbers(one), encoded.labels) for place, one in enumerate(encoded.values)],
         "usage": {"prompt_tokens": count, "completion_tokens": 0, "total_tokens": count},
     }

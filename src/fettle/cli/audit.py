@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
+from fettle.cli.installation import Audit
 from fettle.cli.options import Json
 from fettle.cli.output import console, print_json, print_table
 from fettle.cli.session import opened
 from fettle.errors import Conflict
-from fettle.store.audit import AuditLog
 from fettle.store.files import write_whole
 from fettle.types.access import AuditEvent
 
@@ -63,7 +63,7 @@ def export(
             sys.stdout.writelines(lines)
 
 
-def _all(log: AuditLog, project: str | None) -> Iterator[AuditEvent]:
+def _all(log: Audit, project: str | None) -> Iterator[AuditEvent]:
     after = 0
     while found := log.page(after=after, limit=_PAGE, project_id=project):
         yield from found

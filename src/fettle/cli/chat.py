@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from fettle.cli.generate import write
+from fettle.cli.installation import Installation
 from fettle.cli.options import Json
 from fettle.cli.output import console, print_json
 from fettle.cli.sampling import Answer, MaxTokens, Seed, Stop, Temperature, TopK, TopP, answered, sampling_params
 from fettle.cli.session import opened
-from fettle.services.platform import Platform
 from fettle.types.generation import GenerateRequest, Message, SamplingParams
 
 app = typer.Typer()
@@ -56,7 +56,7 @@ class Conversation:
 
     def __init__(
         self,
-        platform: Platform,
+        platform: Installation,
         runner: asyncio.Runner,
         model: str,
         sampling: SamplingParams,

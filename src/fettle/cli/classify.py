@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from fettle.cli.installation import Installation
 from fettle.cli.options import Json
 from fettle.cli.output import print_json, print_table
 from fettle.cli.session import opened
-from fettle.services.platform import Platform
 from fettle.types.encoding import Encoded, EncodeRequest
 
 app = typer.Typer()
@@ -49,7 +49,7 @@ def _paired(texts: tuple[str, ...], found: list[dict[str, float]]) -> list[tuple
     return list(zip(texts, found, strict=True))
 
 
-async def _encoded(platform: Platform, request: EncodeRequest) -> Encoded:
+async def _encoded(platform: Installation, request: EncodeRequest) -> Encoded:
     try:
         return await platform.engines.encode(request)
     finally:

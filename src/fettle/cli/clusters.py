@@ -37,7 +37,8 @@ def create(
     spec = ClusterSpec.checked({"name": name, "type": type_, "shape": shape, "units": units, "base": base})
     with opened() as platform:
         cluster = platform.clusters.create(spec)
-    print_json(cluster) if as_json else _say(cluster, f"has {_units(cluster)}")
+        made = platform.clusters.report(cluster)
+    print_json(made) if as_json else _say(made, f"has {_units(made)}")
 
 
 @app.command("list")
@@ -72,7 +73,7 @@ def resize(
 ) -> None:
     """Give a cluster more units, or fewer."""
     with opened() as platform:
-        found = platform.clusters.resize(cluster, units)
+        found = platform.clusters.report(platform.clusters.resize(cluster, units))
     print_json(found) if as_json else _say(found, f"has {_units(found)}")
 
 
@@ -87,7 +88,7 @@ def delete(
     with opened() as platform:
         found = platform.clusters.get(cluster)
         confirm(f"Delete the cluster {found.name}?", is_sure=yes, asks=not as_json)
-        found = platform.clusters.delete(found.id, cascade=cascade)
+        found = platform.clusters.report(platform.clusters.delete(found.id, cascade=cascade))
     print_json(found) if as_json else _say(found, "is deleted")
 
 

@@ -42,10 +42,9 @@ def check(
 
 def _checked(file: Path, validation: Path | None, base: str) -> "DataReport":
     from fettle.cli.session import opened
-    from fettle.services.data_checks import check_data
 
     with opened() as platform, console(errors=True).status(f"reading {file.name}"):
-        return check_data(file, validation, base, base_models=platform.base_models, settings=platform.settings)
+        return platform.check_data(file, validation, base)
 
 
 def _tell(report: "DataReport", base: str) -> None:

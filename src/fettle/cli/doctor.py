@@ -8,6 +8,7 @@ from rich.markup import escape
 from fettle.cli.checks import CHECKS, Finding, examine, mend
 from fettle.cli.options import Json
 from fettle.cli.output import console, print_json
+from fettle.cli.session import check_here
 from fettle.settings import load_settings
 
 app = typer.Typer()
@@ -20,6 +21,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check this installation."""
+    check_here("doctor")
     settings = load_settings()
     checks = (mend, *CHECKS) if mends else CHECKS
     findings = [finding for check in checks for finding in examine(check, settings)]

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from fettle.cli.installation import Installation
 from fettle.cli.options import Json
 from fettle.cli.output import print_json
 from fettle.cli.sampling import Answer, MaxTokens, Seed, Stop, Temperature, TopK, TopP, answered, sampling_params
 from fettle.cli.session import opened
-from fettle.services.platform import Platform
 from fettle.types.generation import GenerateRequest, Message
 
 app = typer.Typer()
@@ -44,7 +44,7 @@ def generate(
         print_json({"model": model, **answer._asdict()})
 
 
-async def _answer(platform: Platform, request: GenerateRequest, *, streams: bool) -> Answer:
+async def _answer(platform: Installation, request: GenerateRequest, *, streams: bool) -> Answer:
     try:
         answer = await answered(platform, request, write if streams else _keep_quiet)
         if streams:

@@ -23,7 +23,7 @@ COMMANDS = {
     "data": "Check files of examples before they are used.",
     "tune": "Tune a base model on a file of examples.",
     "sweep": "Tune with every combination of settings, compare, and keep the best.",
-    "jobs": "List tuning jobs, and show what they measured.",
+    "jobs": "List, follow and end tuning jobs, and show what they measured.",
     "models": "List, show, label, delete and export models.",
     "generate": "Answer one prompt.",
     "chat": "Talk with a model.",

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
+from fettle.cli.installation import Installation
 from fettle.cli.options import Json
 from fettle.cli.output import bytes_text, console, print_json, print_pairs, print_table
 from fettle.cli.session import opened
 from fettle.errors import InvalidInput
-from fettle.services.platform import Platform
-from fettle.types.resources import BaseModelEntry, CustomModel
+from fettle.types.told import BaseModelTold, CustomModelTold
 
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="NAME (the newest version) or NAME:VERSION.")]
@@ -25,7 +25,7 @@ def models() -> None:
 def list_models(as_json: Json = False) -> None:
     """List base models and custom models."""
     with opened() as platform:
-        bases, customs = platform.base_models.list(), platform.custom_models.list()
+        bases, customs = platform.models.bases(), platform.models.customs()
     if as_json:
         print_json({"base_models": bases, "custom_models": customs})
         return
@@ -47,8 +47,8 @@ def show(model: Name, as_json: Json = False) -> None:
         found = find(platform, model)
         if as_json:
             print_json(found)
-        elif isinstance(found, CustomModel):
-            console().print(platform.custom_models.card(found), markup=False)
+        elif isinstance(found, CustomModelTold):
+            console().print(platform.models.card(found.full_name), markup=False)
         else:
             print_pairs(found.model_dump(mode="json"))
 
@@ -59,10 +59,10 @@ def delete(
 ) -> None:
     """Delete a version of a custom model."""
     with opened() as platform:
-        found = platform.custom_models.get(model)
+        found = platform.models.get(model)
         if not yes:
             _confirm(found, asks=not as_json)
-        deleted = platform.custom_models.delete(found.full_name)
+        deleted = platform.models.delete(found.full_name)
     print_json(deleted) if as_json else console().print(f"{found.full_name} is deleted.")
 
 
@@ -75,8 +75,8 @@ def export(
 ) -> None:
     """Write a custom model's files into a folder, in the format of `peft` (or `transformers` for whole weights)."""
     with opened() as platform:
-        found = platform.custom_models.get(model)
-        platform.custom_models.export(found.full_name, folder, force=force)
+        found = platform.models.get(model)
+        platform.models.export(found.full_name, folder, force=force)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     if as_json:
         print_json({"model": found, "folder": str(folder.absolute()), "files": files})
@@ -92,33 +92,34 @@ def label(
 ) -> None:
     """Have MODEL:LABEL mean this version from now on; endpoints that follow the label serve it at once."""
     with opened() as platform:
-        moved = platform.version_labels.put(model, word)
+        moved = platform.models.label(model, word)
     print_json(moved) if as_json else console().print(f"{moved.name}:{moved.label} is {moved.name}:{moved.version}.")
 
 
-def _confirm(model: CustomModel, *, asks: bool) -> None:
+def _confirm(model: CustomModelTold, *, asks: bool) -> None:
     if not asks:
         raise InvalidInput("a program must say --yes to delete a model", param="yes")
     typer.confirm(f"Delete {model.full_name}?", abort=True)
 
 
-def find(platform: Platform, name: str) -> CustomModel | BaseModelEntry:
+def find(platform: Installation, name: str) -> CustomModelTold | BaseModelTold:
     """The custom or base model of this name.
 
     Raises:
         NotFound: there is neither; with the nearest name.
     """
-    if platform.engines.find(name).adapter is None and name in {base.name for base in platform.base_models.list()}:
-        return platform.base_models.get(name)
-    return platform.custom_models.get(name)
+    if base := next((base for base in platform.models.bases() if base.name == name), None):
+        return base
+    platform.engines.find(name)
+    return platform.models.get(name)
 
 
-def _base_row(base: BaseModelEntry) -> list[Any]:
+def _base_row(base: BaseModelTold) -> list[Any]:
     methods = ", ".join(base.methods)
     return [base.name, f"{base.parameters:,}", base.context, bytes_text(base.size_bytes), methods, base.licence]
 
 
-def _custom_row(model: CustomModel) -> list[Any]:
+def _custom_row(model: CustomModelTold) -> list[Any]:
     validation = (model.metrics.get("validation") or {}) if model.metrics else {}
     measured = [validation.get("loss"), validation.get("token_accuracy")]
     return [model.full_name, model.base, model.method, bytes_text(model.size_bytes), *measured, model.created_at]

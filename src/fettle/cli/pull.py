@@ -6,7 +6,7 @@ import typer
 
 from fettle.cli.options import Json
 from fettle.cli.output import bytes_text, console, print_json, print_pairs
-from fettle.cli.session import opened
+from fettle.cli.session import opened_here
 from fettle.types.foreign import FOREIGN
 
 app = typer.Typer()
@@ -21,7 +21,7 @@ def pull(
     as_json: Json = False,
 ) -> None:
     """Bring another base model, from a folder or a hub."""
-    with opened() as platform:
+    with opened_here("pull") as platform:
         base = platform.base_models.pull(source, name)
     if as_json:
         print_json(base)

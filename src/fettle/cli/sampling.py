@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from fettle.services.platform import Platform
+from fettle.cli.installation import Installation
 from fettle.types.generation import GenerateRequest, SamplingParams
 
 MaxTokens = Annotated[int | None, typer.Option(min=1, help="Tokens to make at most; else until the context is full.")]
@@ -35,7 +35,7 @@ def sampling_params(*, stop: Sequence[str] | None, **values: Any) -> SamplingPar
     return SamplingParams.checked({**values, "stop": tuple(stop or ())})
 
 
-async def answered(platform: Platform, request: GenerateRequest, on_text: Callable[[str], None]) -> Answer:
+async def answered(platform: Installation, request: GenerateRequest, on_text: Callable[[str], None]) -> Answer:
     """The answer to a request with one choice; its pieces go to `on_text` as they are made."""
     texts, last = [], None
     async with aclosing(platform.engines.generate(request)) as chunks:

@@ -1,6 +1,7 @@
 """`fettle sweep`: a grid of settings and seeds, trained together and compared; the best becomes a custom model."""
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,17 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from fettle.adapters.methods import METHODS
+from fettle.cli.installation import Installation
 from fettle.cli.options import Json, parse_assignments
 from fettle.cli.output import console, print_json, print_pairs, print_table
 from fettle.cli.progress import TuningProgress
 from fettle.cli.session import opened
 from fettle.cli.tune import default_name
 from fettle.errors import InvalidInput
-from fettle.services.platform import Platform
 from fettle.services.sweep_grid import grid_specs
-from fettle.types.resources import TuningJob
+from fettle.types.resources import MAX_PRIORITY
 from fettle.types.sweeps import SweepPoint, SweepResult
-from fettle.types.tuning import EvaluationEvent, MessageEvent, StepEvent, TuningEvent
+from fettle.types.told import JobTold
+from fettle.types.tuning import EvaluationEvent, MessageEvent, StepEvent, TuningEvent, TuningSpec
 
 app = typer.Typer()
 
@@ -39,6 +41,12 @@ def sweep(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting that all runs share.")
     ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Fine-tuning cluster to run on.", show_default="none: all threads")
+    ] = None,
+    priority: Annotated[
+        int, typer.Option(min=-MAX_PRIORITY, max=MAX_PRIORITY, help="Of what waits, a server runs the highest first.")
+    ] = 0,
     keep_all: Annotated[bool, typer.Option("--keep-all", help="Register every run, the best one last.")] = False,
     resume: Annotated[str | None, typer.Option(metavar="SWEEP", help="Go on with a sweep that was cut off.")] = None,
     as_json: Json = False,
@@ -49,35 +57,40 @@ def sweep(
     """
     with opened() as platform:
         if resume:
-            _only_resume(file, validation, name, grid, assignments, seeds != 1)
-        sweep_id = resume or _created(platform, file, base, method, name, validation, grid, seeds, assignments)
-        result = _followed(platform, sweep_id, keep_all=keep_all)
+            _only_resume(file, validation, name, grid, assignments, seeds != 1, cluster, priority)
+            sweep_id = resume
+        else:
+            file = _given(file)
+            specs = _specs(file, base, method, name, grid, seeds, assignments)
+            sweep_id = platform.sweeps.create(
+                specs, file, validation, cluster=cluster, priority=priority, keep_all=keep_all
+            )
+            count = f"{len(specs)} runs: {len(specs) // seeds} settings, {seeds} seeds each"
+            console(errors=True).print(f"sweep [bold]{sweep_id}[/] has {count}")
+        result = _followed(platform, sweep_id, keep_all=keep_all, is_begun=bool(resume))
     print_json(result) if as_json else _tell(result)
 
 
-def _created(
-    platform: Platform,
-    file: Path | None,
-    base: str,
-    method: str,
-    name: str | None,
-    validation: Path | None,
-    grid: list[str] | None,
-    seeds: int,
-    assignments: list[str] | None,
-) -> str:
-    """A new sweep's id."""
+def _given(file: Path | None) -> Path:
     if file is None:
         hint = "For example: fettle sweep train.jsonl --grid learning_rate=1e-3,4e-3"
         raise InvalidInput("no FILE is given", hint=hint, param="file")
+    return file
+
+
+def _specs(
+    file: Path,
+    base: str,
+    method: str,
+    name: str | None,
+    grid: list[str] | None,
+    seeds: int,
+    assignments: list[str] | None,
+) -> list[TuningSpec]:
+    """The spec of every run."""
     fixed = {key: _value(text) for key, text in parse_assignments(assignments or []).items()}
     tried = {key: values_of(text) for key, text in parse_assignments(grid or []).items()}
-    name = name or default_name(file)
-    specs = grid_specs(fixed, tried, seeds=seeds, base=base, method=method, name=name)
-    sweep_id = platform.sweeps.create_all(specs, file, validation)
-    count = f"{len(specs)} runs: {len(specs) // seeds} settings, {seeds} seeds each"
-    console(errors=True).print(f"sweep [bold]{sweep_id}[/] has {count}")
-    return sweep_id
+    return grid_specs(fixed, tried, seeds=seeds, base=base, method=method, name=name or default_name(file))
 
 
 def values_of(text: str) -> list[Any]:
@@ -95,24 +108,24 @@ def _value(text: str) -> Any:
 
 def _only_resume(*given: object) -> None:
     if any(given):
-        told = "a sweep goes on as it was begun: no FILE, --validation, --name, --grid, --seeds or --set with --resume"
+        told = "a sweep goes on as it was begun: no FILE or other options but --keep-all with --resume"
         raise InvalidInput(told, param="resume")
 
 
 class SweepProgress(TuningProgress):
     """Shows the events of all runs on stderr: one bar for all, and a line for what a run says or finds best."""
 
-    def __init__(self, jobs: list[TuningJob]) -> None:
+    def __init__(self, jobs: Sequence[JobTold]) -> None:
         """A display of the runs of these jobs."""
         super().__init__(f"{len(jobs)} runs")
         self._numbers = {job.id: number for number, job in enumerate(jobs, start=1)}
         self._steps: dict[str, StepEvent] = {}
 
-    def take(self, job: TuningJob, event: TuningEvent) -> None:
+    def take(self, job_id: str, event: TuningEvent) -> None:
         """Show one event of one job."""
-        number = self._numbers[job.id]
+        number = self._numbers[job_id]
         if isinstance(event, StepEvent):
-            self._steps[job.id] = event
+            self._steps[job_id] = event
             self._bar.update(self._task, completed=self._sum("step"), total=self._sum("total_steps"), told="")
         elif isinstance(event, EvaluationEvent) and event.is_best:
             loss = f"validation loss {event.validation.loss:.4f}"
@@ -124,14 +137,13 @@ class SweepProgress(TuningProgress):
         return sum(getattr(event, name) for event in self._steps.values())
 
 
-def _followed(platform: Platform, sweep_id: str, *, keep_all: bool) -> SweepResult:
-    """Run the sweep to its end; when interrupted, say how to go on."""
+def _followed(platform: Installation, sweep_id: str, *, keep_all: bool, is_begun: bool) -> SweepResult:
+    """See the sweep to its end; when interrupted, say how to go on."""
     try:
         with SweepProgress(platform.sweeps.jobs_of(sweep_id)) as progress:
-            return platform.sweeps.run_all(sweep_id, progress.take, keep_all=keep_all)
+            return platform.sweeps.run(sweep_id, progress.take, keep_all=keep_all, is_begun=is_begun)
     except KeyboardInterrupt:
-        again = f"fettle sweep --resume {sweep_id}"
-        console(errors=True).print(f"The last checkpoints are kept. Go on with: [bold]{again}[/]")
+        console(errors=True).print(platform.sweeps.on_leaving(sweep_id))
         raise
 
 

@@ -9,13 +9,14 @@ import typer
 
 from fettle.adapters.classifiers import CLASSIFIERS
 from fettle.adapters.methods import METHODS
+from fettle.cli.installation import Installation
 from fettle.cli.options import Json, parse_assignments
 from fettle.cli.output import bytes_text, console, print_json, print_pairs, seconds_text
 from fettle.cli.progress import TuningProgress
 from fettle.cli.session import opened
 from fettle.errors import InvalidInput
-from fettle.services.platform import Platform
-from fettle.types.resources import CustomModel, TuningJob
+from fettle.types.resources import MAX_PRIORITY
+from fettle.types.told import CustomModelTold, JobTold
 from fettle.types.tuning import Metrics, TuningResult, TuningSpec
 
 app = typer.Typer()
@@ -38,6 +39,10 @@ def tune(
     cluster: Annotated[
         str | None, typer.Option(help="Fine-tuning cluster to run on.", show_default="none: all threads")
     ] = None,
+    priority: Annotated[
+        int,
+        typer.Option(min=-MAX_PRIORITY, max=MAX_PRIORITY, help="Of what waits, a server runs the highest first."),
+    ] = 0,
     resume: Annotated[str | None, typer.Option(metavar="JOB", help="Go on with a job from its checkpoint.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -48,13 +53,13 @@ def tune(
     """
     with opened() as platform:
         if resume:
-            _only_resume(file, validation, name, assignments, cluster)
-            job = platform.tuning_jobs.get(resume)
+            _only_resume(file, validation, name, assignments, cluster, priority)
+            job = platform.jobs.get(resume)
         else:
             spec = make_spec(_given(file), base, method, name, assignments or [])
-            job = platform.tuning_jobs.create(spec, _given(file), validation, cluster=cluster)
-        model = follow(platform, job)
-        job = platform.tuning_jobs.get(job.id)
+            job = platform.jobs.create(spec, _given(file), validation, cluster=cluster, priority=priority)
+        model = follow(platform, job, is_begun=bool(resume))
+        job = platform.jobs.get(job.id)
         print_json({"job": job, "model": model}) if as_json else _tell(job, model)
 
 
@@ -73,14 +78,13 @@ def default_name(file: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", file.name.partition(".")[0]).strip("-_")[:64] or "model"
 
 
-def follow(platform: Platform, job: TuningJob) -> CustomModel:
-    """Run the job to its end and show how it goes; when interrupted, say how to go on."""
+def follow(platform: Installation, job: JobTold, *, is_begun: bool) -> CustomModelTold:
+    """See the job to its end and show how it goes; when interrupted, say how to go on."""
     try:
         with TuningProgress(job.spec.name) as progress:
-            return platform.tuning_jobs.run(job.id, progress)
+            return platform.jobs.run(job.id, progress, is_begun=is_begun)
     except KeyboardInterrupt:
-        again = f"fettle tune --resume {job.id}"
-        console(errors=True).print(f"The last checkpoint is kept. Go on with: [bold]{again}[/]")
+        console(errors=True).print(platform.jobs.on_leaving(job.id))
         raise
 
 
@@ -93,7 +97,7 @@ def _given(file: Path | None) -> Path:
 def _only_resume(*given: object) -> None:
     if any(given):
         raise InvalidInput(
-            "a job goes on as it was begun: no FILE, --validation, --name, --cluster or --set beside --resume",
+            "a job goes on as it was begun: no FILE or other options with --resume",
             param="resume",
         )
 
@@ -106,7 +110,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _tell(job: TuningJob, model: CustomModel) -> None:
+def _tell(job: JobTold, model: CustomModelTold) -> None:
     console().print(f"[bold]{model.full_name}[/] is ready.\n")
     measured = _result_pairs(job.result) if job.result else {}
     told = {"base": model.base, "method": model.method, **measured, "size": bytes_text(model.size_bytes), "job": job.id}

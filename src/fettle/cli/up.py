@@ -10,6 +10,7 @@ import typer
 from fettle.cli.logs import write_logs
 from fettle.cli.options import Json
 from fettle.cli.output import console
+from fettle.cli.session import check_here
 from fettle.settings import load_settings
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Serve all models over an OpenAI-compatible HTTP API."""
+    check_here("up")
     from fettle.api.server import serve
     from fettle.services.platform import Platform
 

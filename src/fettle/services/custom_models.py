@@ -115,10 +115,13 @@ class CustomModels:
             StorageFailed: it cannot be written; nothing is in it then that was not before.
         """
         model = self.get(name)
-        if not force and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise Conflict(f"{folder} is not empty", hint="Name a new folder, or say --force.", param="folder")
-        _copy(files_in(self.card_folder(model)) | files_in(self.path(model)), folder)
+        check_folder(folder, force=force)
+        copy_into(self.files(model), folder)
         return folder
+
+    def files(self, model: CustomModel) -> dict[str, Path]:
+        """Its files and card, as they are exported; nobody may change them."""
+        return files_in(self.card_folder(model)) | files_in(self.path(model))
 
     def _write_card(self, model: CustomModel) -> None:
         job = self._repository.get(TuningJob, model.job_id)
@@ -133,8 +136,23 @@ class CustomModels:
         return [event.body | {"type": kind} for event in self._events.of(job_id, types=(kind,))]
 
 
-def _copy(files: dict[str, Path], folder: Path) -> None:
-    """All files under a temporary name first: renaming needs no more space."""
+def check_folder(folder: Path, *, force: bool) -> None:
+    """See that a model can be exported into a folder.
+
+    Raises:
+        Conflict: there is something in it, and `force` was not said.
+    """
+    if not force and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Conflict(f"{folder} is not empty", hint="Name a new folder, or say --force.", param="folder")
+
+
+def copy_into(files: dict[str, Path], folder: Path) -> None:
+    """Copy files, by their names there, into a folder: all or none of them.
+
+    Raises:
+        StorageFailed: it cannot be written.
+    """
+    # All under a temporary name first: renaming needs no more space.
     partial = folder.with_name(f".{folder.name}.{new_id('partial')}")
     try:
         with storage_told(f"{folder} cannot be written"):

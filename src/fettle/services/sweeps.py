@@ -10,16 +10,20 @@ from fettle.adapters.kinds import KINDS
 from fettle.adapters.kinds.base import AdapterKind
 from fettle.adapters.methods import METHODS
 from fettle.clusters.frames import error_from
-from fettle.clusters.lease import Lease, leased
+from fettle.clusters.lease import Lease, end_worker, leased
 from fettle.clusters.local import start_worker
-from fettle.errors import FettleError, InvalidInput, TrainingFailed, WorkerDied, unknown
+from fettle.errors import Conflict, FettleError, InvalidInput, TrainingFailed, WorkerDied, unknown
+from fettle.services.job_ends import end_of
 from fettle.services.reporting import check_sinks
 from fettle.services.sweep_results import best_job, sweep_result
 from fettle.services.tuning_checks import check_tuning
 from fettle.services.tuning_jobs import TuningJobs
+from fettle.services.tuning_places import threads_of
+from fettle.store.events import write_event
+from fettle.store.repository import Records
 from fettle.types.encoder import ENCODER_FAMILIES
 from fettle.types.ids import new_id, now
-from fettle.types.resources import TuningJob
+from fettle.types.resources import JobState, Order, TuningJob
 from fettle.types.sweeps import SweepPlan, SweepResult
 from fettle.types.tuning import EvaluationEvent, Metrics, TuningEvent, TuningResult, TuningSpec
 
@@ -33,18 +37,68 @@ class Sweeps(TuningJobs):
     on from their checkpoints.
     """
 
-    def create_all(self, specs: Sequence[TuningSpec], train: Path, validation: Path | None = None) -> str:
+    def create_all(
+        self,
+        specs: Sequence[TuningSpec],
+        train: Path,
+        validation: Path | None = None,
+        order: Order | None = None,
+        *,
+        cluster: str | None = None,
+        priority: int = 0,
+        keep_all: bool = False,
+    ) -> str:
         """Check everything and record a queued job for each spec; the sweep's id.
+
+        Args:
+            specs: what to do.
+            train: the rows.
+            validation: held-out rows; without them, some of the others are held out.
+            order: who ordered it and how; the server runs such a sweep, any other is run by who made it.
+            cluster: name or id of the fine-tuning cluster on which all run together; None: on none.
+            priority: of what waits for the server, the highest is run first.
+            keep_all: have all become custom models when the server runs it.
 
         Raises:
             FettleError: with all that is wrong with specs and data; nothing is recorded.
         """
         check_sinks(self._settings.metric_sinks)
         self._check(specs, train, validation)
-        sweep_id = new_id("sweep")
-        for spec in specs:
-            self._repository.update(self._record(spec, train, validation), sweep=sweep_id)
-        return sweep_id
+        about = {"sweep": new_id("sweep"), "priority": priority, "keeps_all": keep_all, "order": order or Order()}
+        jobs = [self._record(spec, train, validation, cluster=cluster, **about) for spec in specs]
+        if order:
+            self._hand_over(jobs)
+        return str(about["sweep"])
+
+    def queue_all(self, sweep_id: str, *, keep_all: bool = False) -> None:
+        """Have the server run a sweep that was not finished; its runs go on from their last checkpoints.
+
+        Raises:
+            NotFound: there is no such sweep.
+            Conflict: all its jobs have succeeded, or some are queued or run.
+        """
+        jobs = self.jobs_of(sweep_id)
+        open_jobs = [job for job in jobs if job.state != "succeeded"]
+        if not open_jobs:
+            raise Conflict(f"the sweep {sweep_id!r} has succeeded", param="sweep")
+        with self._repository.write() as records:
+            for job in open_jobs:
+                queued = {"is_supervised": True, "error": "", "finished_at": None, "keeps_all": keep_all}
+                records.move(TuningJob, job.id, "queued", **queued)
+                write_event(records.connection, job.id, "queued", now())
+
+    def stop_all(self, sweep_id: str, state: JobState) -> None:
+        """Have all jobs of a sweep that are not over become cancelled, or queued again; the worker is ended.
+
+        Raises:
+            NotFound: there is no such sweep.
+        """
+        jobs = [job for job in self.jobs_of(sweep_id) if job.state in ("queued", "running")]
+        with self._repository.write() as records:
+            # All of them before their worker ends: whoever takes note of that finds what is wanted of each.
+            running = [job for job in jobs if self._note_wanted(records, job.id, state)]
+        for job in running[:1]:
+            end_worker(self.folder(job.id))
 
     def jobs_of(self, sweep_id: str) -> list[TuningJob]:
         """A sweep's jobs, in the order of its grid.
@@ -58,7 +112,12 @@ class Sweeps(TuningJobs):
         raise unknown("sweep", sweep_id, {job.sweep for job in jobs if job.sweep}, param="sweep")
 
     def run_all(
-        self, sweep_id: str, on_event: OnJobEvent = lambda _job, _event: None, *, keep_all: bool = False
+        self,
+        sweep_id: str,
+        on_event: OnJobEvent = lambda _job, _event: None,
+        *,
+        keep_all: bool = False,
+        is_from_queue: bool = False,
     ) -> SweepResult:
         """Run a sweep's jobs to their ends; the one with the lowest validation loss becomes a custom model.
 
@@ -66,18 +125,20 @@ class Sweeps(TuningJobs):
             sweep_id: which.
             on_event: called with every job's events.
             keep_all: all become custom models; the best one is the newest version.
+            is_from_queue: run only those of its jobs that are queued.
 
         Raises:
             Conflict: another process runs some of its jobs.
             TrainingFailed: all jobs have failed.
             FettleError: the worker has ended early; the sweep can be run again.
         """
-        jobs = [job for job in self.jobs_of(sweep_id) if job.state != "succeeded"]
+        states = ("queued",) if is_from_queue else ("queued", "running", "paused", "failed", "cancelled")
+        jobs = [job for job in self.jobs_of(sweep_id) if job.state in states]
         with ExitStack() as held:
             leases = [held.enter_context(leased(self.folder(job.id), f"the tuning job {job.id!r}")) for job in jobs]
             follow = {job.id: self._following(job, partial(on_event, job), held) for job in jobs}
             try:
-                begun = [self._begin(job.id, is_from_queue=False) for job in jobs]
+                begun = [self._begin(job.id, is_from_queue=is_from_queue) for job in jobs]
                 self._work(sweep_id, begun, leases, follow)
                 self._settle(sweep_id, keep_all=keep_all)
             except BaseException as error:
@@ -128,7 +189,7 @@ class Sweeps(TuningJobs):
         leases: Sequence[Lease],
         follow: Mapping[str, Callable[[dict[str, Any]], None]],
     ) -> None:
-        home, threads = self._settings.home, self._settings.threads
+        home, threads = self._settings.home, threads_of(self._repository, jobs[0], self._settings.threads)
         folder, log_path = home / "sweeps" / sweep_id, home / "logs" / f"{sweep_id}.log"
         plan, fds = SweepPlan(plans=tuple(self._plan(job) for job in jobs)), [lease.fd for lease in leases]
         with start_worker(self._module, plan, folder, log_path=log_path, threads=threads, pass_fds=fds) as worker:
@@ -173,9 +234,27 @@ class Sweeps(TuningJobs):
         self._clear(job.id)
 
     def _record_ends(self, jobs: Sequence[TuningJob], error: BaseException) -> None:
-        for job in jobs:
-            if self.get(job.id).state == "running":
-                self._record_end(job.id, error)
+        running = [found for job in jobs if (found := self.get(job.id)).state == "running"]
+        # Somebody wanted one of them to end, and with it the worker of all.
+        is_one_wanted = any(job.wanted for job in running)
+        for job in running:
+            self._record_end(job.id, error, goes_on=is_one_wanted and job.is_supervised)
+
+    def _note_wanted(self, records: Records, job_id: str, state: JobState) -> bool:
+        """Note what a job is to become; False if it was queued and is so at once."""
+        job = records.get(TuningJob, job_id)
+        if job.state == "running":
+            records.update(job, wanted=job.wanted or state)
+        elif job.state == "queued" and state != "queued":
+            records.move(TuningJob, job_id, state, finished_at=end_of(state))
+            write_event(records.connection, job_id, state, now())
+        return job.state == "running"
+
+    def _hand_over(self, jobs: Sequence[TuningJob]) -> None:
+        """Let the server run them, all at one moment: it takes a sweep as a whole."""
+        with self._repository.write() as records:
+            for job in jobs:
+                records.update(records.get(TuningJob, job.id), is_supervised=True)
 
     def _best(self, jobs: Sequence[TuningJob]) -> dict[str, Metrics]:
         """The best validation of each job that was trained to its end."""

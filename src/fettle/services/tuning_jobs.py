@@ -88,14 +88,14 @@ class TuningJobs:
         """
         check_sinks(self._settings.metric_sinks)
         check_tuning(spec, train_path, validation_path, self._base_models)
-        return self._record(spec, train_path, validation_path, order, cluster=cluster, priority=priority)
+        about = {"order": order, "is_supervised": True} if order else {}
+        return self._record(spec, train_path, validation_path, cluster=cluster, priority=priority, **about)
 
     def _record(
         self,
         spec: TuningSpec,
         train_path: Path,
         validation_path: Path | None,
-        order: Order | None = None,
         *,
         cluster: str | None = None,
         **about: Any,
@@ -105,7 +105,6 @@ class TuningJobs:
         spec = with_defaults(spec, methods_of(base.family)[spec.method])
         names = {"train": train_path} | ({"validation": validation_path} if validation_path else {})
         files = {f"{part}{''.join(path.suffixes[-2:])}": path for part, path in names.items()}
-        about |= {"order": order, "is_supervised": True} if order else {}
         with self._artifacts.staged(files) as data, self._repository.write() as records:
             place = cluster_for(records, cluster, base).id if cluster else None
             folder = self._artifacts.place_of(self._artifacts.place(data, records).hash)

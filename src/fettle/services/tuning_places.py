@@ -38,16 +38,21 @@ def cluster_for(records: Records, name: str, base: BaseModelEntry) -> Cluster:
 
 
 def check_is_free(records: Records, job: TuningJob) -> None:
-    """See that no other job runs on the job's cluster.
+    """See that no other job, or other sweep, runs on the job's cluster.
 
     Raises:
         Conflict: one does.
     """
-    others = [one for one in records.find(TuningJob, state="running") if one.id != job.id]
+    others = [one for one in records.find(TuningJob, state="running") if one.id != job.id and not _is_beside(one, job)]
     busy = next((one for one in others if job.cluster_id and one.cluster_id == job.cluster_id), None)
     if busy:
         hint = f"Wait for it, or cancel it: the job {job.id!r} is queued."
         raise Conflict(f"the job's cluster is busy with {busy.id!r}", hint=hint, param="cluster")
+
+
+def _is_beside(one: TuningJob, other: TuningJob) -> bool:
+    """Whether one worker trains both."""
+    return one.sweep is not None and one.sweep == other.sweep
 
 
 def threads_of(repository: Repository, job: TuningJob, default: int) -> int:

@@ -61,7 +61,7 @@ class Shared:
     @cached_property
     def supervisor(self) -> Supervisor:
         """What runs the jobs of all projects."""
-        return Supervisor(self.everywhere.tuning_jobs, self.settings.max_tuning_jobs)
+        return Supervisor(self.everywhere.tuning_jobs, self.everywhere.sweeps, self.settings.max_tuning_jobs)
 
 
 class Workspace:

@@ -47,9 +47,11 @@ class AuditLog:
             query = query.where(audit.c.project_id == project_id)
         return self._events(query)
 
-    def newest(self, *, limit: int, project_id: str | None = None) -> list[AuditEvent]:
-        """The last `limit` changes, oldest first; of all projects, or of one."""
+    def newest(self, *, limit: int, before: int | None = None, project_id: str | None = None) -> list[AuditEvent]:
+        """The last `limit` changes (before the one with the id `before`), oldest first; of all projects, or of one."""
         query = select(audit).order_by(audit.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(audit.c.id < before)
         if project_id is not None:
             query = query.where(audit.c.project_id == project_id)
         return self._events(query)[::-1]

@@ -18,7 +18,7 @@ BatchState = Literal[
 ]
 GivenPurpose = Literal["fine-tune", "batch"]
 """What files are for that clients bring."""
-FilePurpose = Literal[GivenPurpose, "fine-tune-results", "batch_output"]
+FilePurpose = Literal[GivenPurpose, "fine-tune-results", "batch_output", "evaluation-results"]
 MAX_PRIORITY = 100
 """Of a tuning job; the lowest one is as far below zero."""
 
@@ -124,6 +124,7 @@ class TuningJob(Record):
     order: Order = Order()
     priority: int = Field(default=0, description="of those that wait, the highest is run first")
     sweep: str | None = Field(default=None, description="id that the jobs of one sweep share")
+    keeps_all: bool = Field(default=False, description="whether all runs of its sweep become custom models")
     cluster_id: str | None = Field(default=None, description="of the fine-tuning cluster that it runs on, if one")
     is_supervised: bool = Field(default=False, description="the server runs it; else whoever made it does")
     wanted: JobState | None = Field(default=None, description="what it becomes when its worker ends before its work")

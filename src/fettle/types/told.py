@@ -7,6 +7,7 @@ from pydantic import Field
 
 from fettle.types.record import Record
 from fettle.types.resources import BaseModelEntry, CustomModel, JobState, ModelState, PromptFormat, TuningJob
+from fettle.types.sweeps import SweepResult
 from fettle.types.tuning import TuningResult, TuningSpec
 
 
@@ -92,3 +93,11 @@ class JobEvent(Record):
     type: str
     at: datetime
     body: dict[str, Any]
+
+
+class SweepTold(Record):
+    """A sweep: its jobs, in the order of its grid, and what came of them so far."""
+
+    id: str
+    jobs: list[JobTold]
+    result: SweepResult

@@ -87,7 +87,7 @@ def test_no_more_jobs_run_at_once_than_the_bound(
     platform: Platform, order: Create, until: Callable[..., TuningJob]
 ) -> None:
     held, also_held, third = order("hold 1"), order("hold 1"), order()
-    two = Supervisor(platform.tuning_jobs, max_running=2)
+    two = Supervisor(platform.tuning_jobs, platform.sweeps, max_running=2)
     two.start()
     for job in (held, also_held):
         worker_of(platform, job.id, 1)

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from fettle.api.native import clusters, compare, endpoints, jobs, keys, models
+from fettle.api.native import clusters, compare, endpoints, jobs, keys, measures, models, sweeps
 
 router = APIRouter(prefix="/api/v1")
-for part in (clusters, compare, endpoints, jobs, models, keys):
+for part in (clusters, compare, endpoints, jobs, sweeps, measures, models, keys):
     router.include_router(part.router)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -28,6 +27,7 @@ router = APIRouter(prefix="/tuning-jobs", tags=["Tuning jobs"])
 _READS, _WRITES = [needs("jobs:read")], [needs("jobs:write")]
 _TEXT = {"schema": {"type": "string"}}
 LOG: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": _TEXT, **EVENTS}}}
+CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 
 
 class JobOrder(Record):
@@ -106,6 +106,12 @@ async def read_log(
     return FileResponse(path, media_type="text/plain") if path.exists() else Response(media_type="text/plain")
 
 
+@router.get("/{job}/metrics", response_class=Response, responses=CSV, dependencies=_READS)
+def metrics(job: str, request: Request) -> Response:
+    """What a job has measured so far, as CSV in the columns of OpenAI's result files."""
+    return Response(workspace_of(request).tuning_jobs.metrics(job), media_type="text/csv")
+
+
 @router.post("/{job}/cancel", response_model=JobTold, dependencies=_WRITES)
 async def cancel(job: str, request: Request, key: RepeatKey = None) -> Response:
     """End a job."""
@@ -150,7 +156,7 @@ def _ordered(order: JobOrder, workspace: Workspace) -> TuningJob:
             order.spec, paths[0], held_out, about, cluster=order.cluster, priority=order.priority
         )
     except FettleError as error:
-        raise _renamed(error, {path: file.filename for path, file in zip(paths, files, strict=True)}) from None
+        raise renamed(error, {str(path): file.filename for path, file in zip(paths, files, strict=True)}) from None
 
 
 def _files(order: JobOrder, workspace: Workspace) -> Sequence[StoredFile]:
@@ -163,7 +169,7 @@ def _files(order: JobOrder, workspace: Workspace) -> Sequence[StoredFile]:
     found, faults = [], []
     for field, file_id in named.items():
         try:
-            found += [_for_tuning(workspace, file_id)] if file_id else []
+            found += [for_tuning(workspace, file_id)] if file_id else []
         except (NotFound, InvalidInput) as error:
             faults.append(f"'{field}': {error.message}")
     if faults:
@@ -171,7 +177,13 @@ def _files(order: JobOrder, workspace: Workspace) -> Sequence[StoredFile]:
     return found
 
 
-def _for_tuning(workspace: Workspace, file_id: str) -> StoredFile:
+def for_tuning(workspace: Workspace, file_id: str) -> StoredFile:
+    """A file of examples.
+
+    Raises:
+        NotFound: there is none.
+        InvalidInput: it is for something else.
+    """
     # OpenAI's clients, which upload files, know `file-5f0e...`.
     file = workspace.files.get(file_id.replace("file-", "file_", 1) if file_id.startswith("file-") else file_id)
     if file.purpose != "fine-tune":
@@ -179,8 +191,8 @@ def _for_tuning(workspace: Workspace, file_id: str) -> StoredFile:
     return file
 
 
-def _renamed(error: FettleError, names: dict[Path, str]) -> FettleError:
+def renamed(error: FettleError, names: dict[str, str]) -> FettleError:
     """The error, which names files as the client does."""
     for path, name in names.items():
-        error.message, error.hint = (text.replace(str(path), name) for text in (error.message, error.hint))
+        error.message, error.hint = (text.replace(path, name) for text in (error.message, error.hint))
     return error

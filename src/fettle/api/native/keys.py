@@ -2,7 +2,7 @@
 
 import asyncio
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
@@ -96,9 +96,14 @@ def list_changes(
     request: Request,
     after: Annotated[int, Query(ge=0, le=MAX_NUMBER, description="number of the last change of the page before")] = 0,
     limit: Limit = 20,
+    order: Annotated[Literal["asc", "desc"], Query(description="the oldest change first, or the newest")] = "asc",
+    project: Annotated[str | None, Query(description="of this project only")] = None,
 ) -> Page[AuditEvent]:
-    """Who has changed what in the project, the oldest change first; in all for administrators of the default one."""
-    found = _platform(request).audit.page(after=after, limit=limit + 1, project_id=_own(request))
+    """Who has changed what in the project; in all for administrators of the default one."""
+    log, place = _platform(request).audit, _own(request) or project
+    if order == "asc":
+        return page(log.page(after=after, limit=limit + 1, project_id=place), limit, lambda one: str(one.id))
+    found = log.newest(before=after or None, limit=limit + 1, project_id=place)[::-1]
     return page(found, limit, lambda one: str(one.id))
 
 

@@ -1,16 +1,22 @@
 """/api/v1/base-models, /custom-models and /version-labels: what can be tuned and served."""
 
 import asyncio
-from typing import Annotated
+import os
+import tarfile
+import tempfile
+from pathlib import Path as FilePath
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
-from starlette.responses import Response
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse, Response
 
 from fettle.api.native.conventions import After, Limit, Page, RepeatKey, asked, once, page, workspace_of
 from fettle.api.openai.shapes import schema
 from fettle.api.permissions import needs
 from fettle.errors import unknown
+from fettle.store.files import storage_told
 from fettle.types.endpoints import VersionLabel
 from fettle.types.record import Record
 from fettle.types.told import BaseModelTold, CustomModelTold
@@ -18,6 +24,10 @@ from fettle.types.told import BaseModelTold, CustomModelTold
 router = APIRouter(tags=["Models"])
 _READS, _WRITES = [needs("models:read")], [needs("models:write")]
 # `:path`, as names may hold slashes, which some clients escape and some do not.
+CARD: dict[int | str, dict[str, Any]] = {200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}}
+ARCHIVE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}}
+}
 Name = Annotated[str, Path(description="NAME (the newest version), NAME:VERSION or NAME:LABEL")]
 
 
@@ -46,6 +56,21 @@ def list_custom_models(request: Request, after: After = None, limit: Limit = 20)
     """The versions of all custom models, the newest first; deleted ones too."""
     found = workspace_of(request).custom_models.page(after=after, limit=limit + 1)
     return page([CustomModelTold.of(model) for model in found], limit, lambda model: model.id)
+
+
+@router.get("/custom-models/{name:path}/card", response_class=Response, responses=CARD, dependencies=_READS)
+def card(name: Name, request: Request) -> Response:
+    """The model card of one version of a custom model, as Markdown."""
+    models = workspace_of(request).custom_models
+    return Response(models.card(models.get(name)), media_type="text/markdown")
+
+
+@router.get("/custom-models/{name:path}/archive", response_class=FileResponse, responses=ARCHIVE, dependencies=_READS)
+def archive(name: Name, request: Request) -> FileResponse:
+    """The files of one version of a custom model with its card, as a tar archive."""
+    models = workspace_of(request).custom_models
+    archive = _archived(models.files(models.get(name)))
+    return FileResponse(archive, media_type="application/x-tar", background=BackgroundTask(archive.unlink))
 
 
 @router.get("/custom-models/{name:path}", dependencies=_READS)
@@ -87,3 +112,24 @@ def delete_label(label: Annotated[str, Path(description="NAME:LABEL")], request:
     if not colon:
         raise unknown("label", label, [], param="label")
     return workspace_of(request).version_labels.remove(name, word)
+
+
+def _archived(files: dict[str, FilePath]) -> FilePath:
+    """A new archive of files, by their names in it.
+
+    Raises:
+        StorageFailed: the disk is full; nothing is left of it then.
+    """
+    descriptor, made = tempfile.mkstemp(prefix="fettle-", suffix=".tar")
+    try:
+        with (
+            storage_told("the archive cannot be written"),
+            os.fdopen(descriptor, "wb") as file,
+            tarfile.open(fileobj=file, mode="w") as archive,
+        ):
+            for name, path in files.items():
+                archive.add(path, name)
+    except BaseException:
+        FilePath(made).unlink()
+        raise
+    return FilePath(made)

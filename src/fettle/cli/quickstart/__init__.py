@@ -9,7 +9,7 @@ from fettle.cli.output import print_json
 from fettle.cli.quickstart.ask import need_openai
 from fettle.cli.quickstart.show import show
 from fettle.cli.quickstart.steps import Scale, run_all
-from fettle.cli.session import opened
+from fettle.cli.session import opened_here
 
 app = typer.Typer()
 
@@ -27,6 +27,6 @@ def quickstart(
     two ways, evaluates all three, serves them from one engine and asks them over HTTP. Ends by itself.
     """
     need_openai()
-    with opened() as platform:
+    with opened_here("quickstart") as platform:
         outcome = run_all(platform, Scale(base, num_train=rows, num_test=test_rows))
     print_json(outcome) if as_json else show(outcome)
