@@ -211,18 +211,18 @@ def test_every_route_answers_as_it_is_documented(
 
 
 def tuned(platform: Platform, folder: Path) -> tuple[list[str], CustomModel]:
-    """A job that is paused (who follows one that waits is never done), one that has succeeded, and its model."""
+    """A job that was cancelled (who follows one that waits is never done), one that has succeeded, and its model."""
     rows = folder / "rows.jsonl"
     rows.write_text('{"prompt": "a", "completion": "b"}\n' * 9)
     spec = TuningSpec(base="small", method="lora", name="tickets")
-    paused, done = (platform.tuning_jobs.create(spec, rows, order=Order()) for _ in range(2))
+    ended, done = (platform.tuning_jobs.create(spec, rows, order=Order()) for _ in range(2))
     repository = Repository(platform._database)
-    repository.move(TuningJob, paused.id, "paused")
+    repository.move(TuningJob, ended.id, "cancelled")
     repository.move(TuningJob, done.id, "running")
     models = CustomModels(repository.of(DEFAULT_PROJECT), platform._shared.artifacts)
     files = write_model_files(folder / "adapter")
     made = models.begin(done, files, kind="lora", prompt_format="prompt", metrics={})
-    return [paused.id, done.id], models.finish(made)
+    return [ended.id, done.id], models.finish(made)
 
 
 def response() -> StoredResponse:
