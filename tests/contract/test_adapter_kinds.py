@@ -162,6 +162,19 @@ def test_a_mixed_batch_equals_each_row_alone(seed, crowd):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_batch_of_one_form_equals_each_row_alone(count, variant):
+    model, bank = block(), AdapterBank()
+    inject(model, bank)
+    runs = [(slot, count) for slot in reversed([bank.add(adapter(variant, seed)) for seed in range(3)])]
+    for rows in (runs, runs[1:], runs[1:] + runs[:1]):
+        x = torch.randn(count * len(rows), 6, dtype=torch.float64)
+        with bank.route(rows):
+            mixed = model(x)
+        torch.testing.assert_close(mixed, alone(model, bank, rows, x), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_a_mixed_batch_gives_the_gradients_of_each_row_alone(variant):
     gradients = []
     for run in (mixed_run, alone):

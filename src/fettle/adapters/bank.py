@@ -27,12 +27,14 @@ class Group:
         take: places of tokens, for every slot as many as the largest has; fillers repeat a slot's first token.
         give: places of the tokens without fillers, in the same order.
         kept: where in `take` those are; None if there are no fillers.
+        is_all: the group is the whole batch in its own order, so nothing needs to be taken or given anywhere else.
     """
 
     slots: tuple[int, ...]
     take: Tensor
     give: Tensor
     kept: Tensor | None
+    is_all: bool
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,16 @@ class Route:
         longest = max(len(row) for row in rows)
         take = [place for row in rows for place in row + row[:1] * (longest - len(row))]
         kept = [i * longest + j for i, row in enumerate(rows) for j in range(len(row))]
-        give = torch.tensor([place for row in rows for place in row])
-        return Group(slots, torch.tensor(take), give, None if len(kept) == len(take) else torch.tensor(kept))
+        give = [place for row in rows for place in row]
+        is_all = take == list(range(sum(count for _, count in self.runs)))
+        fillers = None if len(kept) == len(take) else torch.tensor(kept)
+        return Group(slots, torch.tensor(take), torch.tensor(give), fillers, is_all)
 
 
 def taken_rows(x_TI: Tensor, group: Group, dtype: torch.dtype) -> Tensor:
     """(slots, tokens of each, in): what a group's narrow layers see of a batch, in their number type."""
-    return x_TI.index_select(0, group.take).to(dtype).view(len(group.slots), -1, x_TI.shape[1])
+    rows = x_TI if group.is_all else x_TI.index_select(0, group.take)
+    return rows.to(dtype).reshape(len(group.slots), -1, x_TI.shape[1])
 
 
 _BASE_ROUTE = Route(((BASE, 1),))

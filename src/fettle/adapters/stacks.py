@@ -142,5 +142,8 @@ class Narrows:
             order, stacked = self._stacks[form].hold(self._by_slot, slots)
             group = route.group(order)
             out = stacked(taken(x_TI, group, stacked.down.dtype)).flatten(0, 1)
+            if group.is_all:
+                y_TO += out
+                continue
             out = out if group.kept is None else out.index_select(0, group.kept)
             y_TO.index_add_(0, group.give, out.to(y_TO.dtype))
