@@ -66,8 +66,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await platform.engines.start(app.state.preload)
     await asyncio.to_thread(platform.supervisor.start)
     app.state.batch_runner.start()
+    platform.engine_keeper.start()
     try:
         yield
     finally:
+        await platform.engine_keeper.stop()
         await app.state.batch_runner.stop()
         await asyncio.gather(platform.engines.stop(), asyncio.to_thread(platform.supervisor.stop))

@@ -11,6 +11,7 @@ from fastapi import Request
 from fettle.api.metrics import Meters, measured
 from fettle.errors import TooManyRequests, Unavailable
 from fettle.services.batches import Batches
+from fettle.services.engine_keeper import EngineKeeper
 from fettle.services.files import Files
 from fettle.services.keys import Keys
 from fettle.services.projects import Projects
@@ -143,6 +144,10 @@ class Platform(Protocol):
     @property
     def tuning_jobs(self) -> TuningJobs:
         """What makes tuned models."""
+
+    @property
+    def engine_keeper(self) -> EngineKeeper:
+        """What has the engines follow the store."""
 
     @property
     def supervisor(self) -> Supervisor:

@@ -54,13 +54,17 @@ class Clusters:
         self._machine, self._clock = machine, clock
 
     def make_defaults(self) -> None:
-        """On the first start, a small cluster of each type, so that nobody must make one to begin."""
+        """On the first start, a small cluster of each type, so that nobody must make one to begin.
+
+        Nobody asked for it, so its unit-hours begin with its first use.
+        """
         if self._repository.everywhere.page(Cluster, limit=1):
             return
         for kind in get_args(ClusterType):
             units = min(DEFAULT_UNITS[kind], self._free_units(DEFAULT_SHAPE))
             try:
-                self.create(ClusterSpec(name=f"default-{kind.replace('_', '-')}", type=kind, units=units or None))
+                spec = ClusterSpec(name=f"default-{kind.replace('_', '-')}", type=kind, units=units or None)
+                self._reserve(spec, is_used=False)
             except Conflict as error:
                 log.warning("no default cluster", extra={"type": kind, "error": str(error)})
 
@@ -72,6 +76,9 @@ class Clusters:
             Conflict: the name is taken, or the machine has not so many units left; with what would fit.
         """
         self._check(spec)
+        return self._reserve(spec, is_used=True)
+
+    def _reserve(self, spec: ClusterSpec, *, is_used: bool) -> Cluster:
         cluster = Cluster(
             id=new_id("cluster"),
             name=spec.name,
@@ -79,6 +86,7 @@ class Clusters:
             shape=spec.shape,
             units=spec.units or DEFAULT_UNITS[spec.type],
             base=spec.base,
+            is_used=is_used,
             created_at=self._clock(),
         )
         with self._repository.write() as records:
@@ -205,7 +213,8 @@ class Clusters:
         return [] if known is None or fits(entry, known) else [no_fit(entry, known)]
 
     def _meter(self, records: Records, cluster: Cluster, units: int) -> None:
-        write_event(records.connection, cluster.id, UNITS_EVENT, self._clock(), units=units, shape=cluster.shape)
+        if cluster.is_used:
+            meter(records, cluster, units, self._clock())
 
     def _check_room(self, records: Records, shape: UnitShape, units: int, without: Cluster | None = None) -> None:
         free = self._free(records, without)
@@ -230,6 +239,18 @@ class Clusters:
             if without is None or cluster.id != without.id:
                 free = free.less(shapes()[cluster.shape].unit.times(cluster.units))
         return free
+
+
+def meter(records: Records, cluster: Cluster, units: int, at: datetime) -> None:
+    """Write down how many units a cluster holds from a moment on."""
+    write_event(records.connection, cluster.id, UNITS_EVENT, at, units=units, shape=cluster.shape)
+
+
+def use(records: Records, cluster: Cluster, at: datetime) -> None:
+    """Note that something is put on a cluster: the unit-hours of a default one begin."""
+    if not cluster.is_used:
+        records.update(cluster, is_used=True)
+        meter(records, cluster, cluster.units, at)
 
 
 def fits(base: BaseModelEntry, shape: UnitShape) -> bool:

@@ -16,6 +16,7 @@ from fettle.services.clusters import (
     live,
     no_fit,
     total_endpoints,
+    use,
 )
 from fettle.services.custom_models import CustomModels
 from fettle.services.inventory import shapes
@@ -72,15 +73,20 @@ class Endpoints:
                 created_at=self._clock(),
             )
             records.insert(endpoint)
+            use(records, cluster, endpoint.created_at)
             return records.move(Endpoint, endpoint.id, "active")
 
     def list(self) -> list[Endpoint]:
         """All that are not deleted, oldest first."""
         return [endpoint for endpoint in self._repository.find(Endpoint) if endpoint.state != "deleted"]
 
+    def active(self) -> Sequence[Endpoint]:
+        """Those that answer now, and for which there still is a model."""
+        return [one for one in self._repository.find(Endpoint, state="active") if self._is_served(one)]
+
     def active_names(self) -> Sequence[str]:
-        """The names that answer now, and for which there still is a model."""
-        return [one.name for one in self._repository.find(Endpoint, state="active") if self._is_served(one)]
+        """The names of those that answer now."""
+        return [one.name for one in self.active()]
 
     def page(self, *, after: str | None = None, limit: int) -> Sequence[Endpoint]:
         """At most `limit` endpoints, deleted ones too, the newest first, from behind the one with the id `after`.

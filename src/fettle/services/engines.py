@@ -164,6 +164,11 @@ class Engines:
         engines = [self._engines.pop(name) for name in names]
         await asyncio.gather(*(engine.stop(DRAIN_SECONDS) for engine in engines))
 
+    async def end(self, is_needed: Callable[[str], bool]) -> None:
+        """End the engines whose names are not needed (any more), after what they answer now."""
+        engines = [self._engines.pop(name) for name in tuple(self._engines) if not is_needed(name)]
+        await asyncio.gather(*(engine.stop(DRAIN_SECONDS) for engine in engines))
+
     async def stop(self, grace_seconds: float = DRAIN_SECONDS) -> None:
         """Let what runs end, for a while, and end the engines."""
         for watcher in self._watchers:

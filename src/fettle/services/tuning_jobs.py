@@ -21,7 +21,7 @@ from fettle.services.job_ends import end_of, ended, how_to_go_on
 from fettle.services.reporting import Reporter, check_sinks
 from fettle.services.training_metrics import training_csv
 from fettle.services.tuning_checks import check_tuning
-from fettle.services.tuning_places import check_is_free, cluster_for, processes_of, threads_of
+from fettle.services.tuning_places import check_is_free, place_for, processes_of, threads_of
 from fettle.settings import Settings
 from fettle.store.artifacts import ArtifactStore
 from fettle.store.events import Event, EventLog
@@ -106,7 +106,7 @@ class TuningJobs:
         names = {"train": train_path} | ({"validation": validation_path} if validation_path else {})
         files = {f"{part}{''.join(path.suffixes[-2:])}": path for part, path in names.items()}
         with self._artifacts.staged(files) as data, self._repository.write() as records:
-            place = cluster_for(records, cluster, base).id if cluster else None
+            place = place_for(records, cluster, base) if cluster else None
             folder = self._artifacts.place_of(self._artifacts.place(data, records).hash)
             paths = {f"{name.partition('.')[0]}_path": str(folder / name) for name in files}
             about |= {"spec": spec, "dataset_hash": data.hash, **paths}

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from fettle.adapters.methods import METHODS
 from fettle.errors import Conflict
-from fettle.services.clusters import find_cluster, fits, no_fit
+from fettle.services.clusters import find_cluster, fits, no_fit, use
 from fettle.services.inventory import shapes
 from fettle.store.repository import Records, Repository
 from fettle.types.clusters import Cluster
+from fettle.types.ids import now
 from fettle.types.resources import BaseModelEntry, TuningJob
 
 #: Every process holds a base model of its own, which is read anew.
@@ -35,6 +36,13 @@ def cluster_for(records: Records, name: str, base: BaseModelEntry) -> Cluster:
     if not fits(base, shape):
         raise Conflict(no_fit(base, shape), hint="Name another cluster.", param="cluster")
     return cluster
+
+
+def place_for(records: Records, name: str, base: BaseModelEntry) -> str:
+    """The id of the cluster of this name, on which a job is put now; raises as `cluster_for`."""
+    cluster = cluster_for(records, name, base)
+    use(records, cluster, now())
+    return cluster.id
 
 
 def check_is_free(records: Records, job: TuningJob) -> None:

@@ -9,6 +9,7 @@ from fettle.services.batches import Batches
 from fettle.services.clusters import Clusters
 from fettle.services.custom_models import CustomModels
 from fettle.services.endpoints import Endpoints
+from fettle.services.engine_keeper import EngineKeeper
 from fettle.services.engines import Engines
 from fettle.services.evaluations import Evaluations
 from fettle.services.files import Files
@@ -59,6 +60,12 @@ class Shared:
         return Engines(every.base_models, every.custom_models, every.endpoints, self.settings, self.workers.engine)
 
     @cached_property
+    def engine_keeper(self) -> EngineKeeper:
+        """What has the engines follow the store."""
+        every = self.everywhere
+        return EngineKeeper(self.engines, every.endpoints, every.base_models, every.custom_models)
+
+    @cached_property
     def supervisor(self) -> Supervisor:
         """What runs the jobs of all projects."""
         return Supervisor(self.everywhere.tuning_jobs, self.everywhere.sweeps, self.settings.max_tuning_jobs)
@@ -91,6 +98,11 @@ class Workspace:
     def engines(self) -> Engines:
         """What answers, for this project's models."""
         return self._shared.engines.of(self.custom_models, self.endpoints)
+
+    @property
+    def engine_keeper(self) -> EngineKeeper:
+        """What has the engines follow the store."""
+        return self._shared.engine_keeper
 
     @property
     def supervisor(self) -> Supervisor:

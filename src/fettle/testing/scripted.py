@@ -2,10 +2,11 @@
 
 import asyncio
 import struct
+import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Self
 
-from fettle.errors import unknown
+from fettle.errors import InvalidInput, unknown
 from fettle.services.keys import wrong_key
 from fettle.types.access import Principal
 from fettle.types.encoding import Encoded, EncodeRequest
@@ -111,6 +112,8 @@ class ScriptedEngines:
     async def detokenize(self, request: DetokenizeRequest) -> str:
         """The text of code points."""
         self.find(request.model)
+        if max(request.token_ids, default=0) > sys.maxunicode:
+            raise InvalidInput("there is no such token", param="tokens")
         return "".join(map(chr, request.token_ids))
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[GenerateChunk, None]:
@@ -195,6 +198,16 @@ class IdleSupervisor:
         """Nothing ends."""
 
 
+class IdleKeeper:
+    """A keeper that has no engines."""
+
+    def start(self) -> None:
+        """Nothing begins."""
+
+    async def stop(self) -> None:
+        """Nothing ends."""
+
+
 class IdleBatches:
     """Batches, of which there are none."""
 
@@ -230,6 +243,7 @@ class ScriptedPlatform:
         self.endpoints = Listed({})
         self.engines = ScriptedEngines(dict.fromkeys(names, script))
         self.supervisor, self.batches, self.keys = IdleSupervisor(), IdleBatches(), NoKeys()
+        self.engine_keeper = IdleKeeper()
         self.refusals = NoRefusals()
 
     @property

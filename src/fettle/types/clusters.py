@@ -82,6 +82,7 @@ class Cluster(Record):
     shape: str
     units: int
     base: str | None = None
+    is_used: bool = Field(default=True, description="a default cluster is not until something is put on it")
     created_at: datetime
     deleted_at: datetime | None = None
 

@@ -108,7 +108,7 @@ STORIES = {
         ["keys", "change", "{key}"],
         ["keys", "revoke", "{key}"],
         ["keys", "revoke", "{key}"],
-        ["audit", "list", "--limit", "2"],
+        ["audit", "list", "--limit", "2", "--json"],
         ["audit", "list", "--project", "none"],
         ["audit", "export", "--project", "team-a"],
     ],
@@ -178,6 +178,9 @@ def plain(text: str, names: dict[str, str]) -> str:
     text = re.sub(r"fettle-[0-9a-f]{8}(-[\w-]+)?", "KEY", text)
     text = re.sub(r"/\S*/artifacts/\S+", "ARTIFACT", re.sub(r"\b[0-9a-f]{64}\b", "HASH", text))
     text = re.sub(r"/\S*/(local|there)/", "HOME/", re.sub(r'("train_file": ).*', r"\1FILE", text))
+    # The log tells whose key it was, or which user.
+    text = re.sub(r'"(who|origin|request_id)": "[^"]*"', r'"\1": ""', text)
+    text = re.sub(r"(?m)^(cost|unit-hours) +\S+$", r"\1", text)
     text = re.sub(r'("(?:unit_hours|cost)": )".*"', r"\1HOURS", text)
     return re.sub(r"\d{4}-\d\d-\d\d[T ][\d:.]+Z?", "TIME", text)
 

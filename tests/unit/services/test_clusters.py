@@ -63,6 +63,18 @@ def test_the_first_start_makes_a_small_cluster_of_each_type_and_no_later_one(set
     ]
 
 
+def test_the_hours_of_a_default_cluster_begin_with_its_first_use(platform: Platform) -> None:
+    hosting = platform.clusters.get("default-hosting")
+    platform.clusters.resize(hosting.id, 2)
+    assert platform.clusters.report(platform.clusters.get(hosting.id)).unit_hours == 0
+    endpoint = platform.endpoints.create(EndpointSpec(name="answers", model="small", cluster=hosting.name))
+    platform.endpoints.create(EndpointSpec(name="more", model="small", cluster=hosting.name))
+    (begun,) = platform.events.of(hosting.id)
+    assert (begun.at, begun.body["units"]) == (endpoint.created_at, 2)
+    unused = platform.clusters.delete("default-fine-tuning")
+    assert platform.events.of(unused.id) == []
+
+
 def test_what_does_not_fit_is_refused_with_what_would(clusters: Clusters) -> None:
     clusters.create(spec("one", units=5))
     with pytest.raises(Conflict, match=r"4 units of cpu-tiny need 1 cores, 2.0 GiB; 0.75 cores, 5.5 GiB") as refused:
