@@ -167,14 +167,14 @@ def _told(case: Case) -> Record:
 
 def _show(runs: list[Record], verdicts: list[Verdict], asked: argparse.Namespace) -> None:
     print(f"\n{asked.threads} threads; medians of {asked.repeats}; real tokens\n")
-    print(f"{'case':<18}{'type':<10}{'':<18}{'tokens/s':>10}{'per CPU s':>11}{'peak MB':>9}")
+    print(f"{'case':<20}{'type':<10}{'':<18}{'tokens/s':>10}{'per CPU s':>11}{'peak MB':>9}")
     for case, dtype in dict.fromkeys((run["case"], run["dtype"]) for run in runs):
         its = [run for run in runs if (run["case"], run["dtype"]) == (case, dtype)]
         for name, of in summaries(its).items():
-            print(f"{case:<18}{dtype:<10}{name:<18}" + "{:>10.0f}{:>11.0f}{:>9.0f}".format(*of.values()))
-    print(f"\n{'case':<18}{'type':<10}{'target':<30}{'measured':>9}")
+            print(f"{case:<20}{dtype:<10}{name:<18}" + "{:>10.0f}{:>11.0f}{:>9.0f}".format(*of.values()))
+    print(f"\n{'case':<20}{'type':<10}{'target':<30}{'measured':>9}")
     for v in verdicts:
-        print(f"{v.case:<18}{v.dtype:<10}{v.target:<30}{v.measured:>9.2f}  {'holds' if v.holds else 'does not hold'}")
+        print(f"{v.case:<20}{v.dtype:<10}{v.target:<30}{v.measured:>9.2f}  {'holds' if v.holds else 'does not hold'}")
 
 
 def _arguments() -> argparse.Namespace:
