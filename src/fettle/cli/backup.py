@@ -7,6 +7,7 @@ import typer
 
 from fettle.cli.options import Json
 from fettle.cli.output import bytes_text, console, print_json
+from fettle.cli.session import check_here
 from fettle.services.backup import back_up
 from fettle.settings import load_settings
 
@@ -19,6 +20,7 @@ def backup(
     as_json: Json = False,
 ) -> None:
     """Write all of this installation to one file, while it runs."""
+    check_here("backup")
     about = back_up(load_settings(), file.absolute())
     size = file.stat().st_size
     if as_json:

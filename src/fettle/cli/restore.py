@@ -7,6 +7,7 @@ import typer
 
 from fettle.cli.options import Json
 from fettle.cli.output import console, print_json
+from fettle.cli.session import check_here
 from fettle.services.backup import restore as restore_from
 from fettle.settings import load_settings
 
@@ -19,6 +20,7 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """Make the home folder, which must be empty, and its database of a backup."""
+    check_here("restore")
     settings = load_settings()
     about = restore_from(settings, file.absolute())
     if as_json:

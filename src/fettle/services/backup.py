@@ -4,7 +4,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,9 @@ def restore(settings: Settings, file: Path) -> About:
         _check_artifacts(folder / _HOME / "artifacts")
         _fill(settings.database_url or folder / _HOME / "fettle.db", folder / _ROWS, about, home)
         with storage_told(f"the home folder {home} cannot be written"):
-            (folder / _HOME).rename(home)
-            sync(home.parent)
+            for part in (folder / _HOME).iterdir():
+                part.rename(home / part.name)
+            sync(home)
     return about
 
 
@@ -122,8 +123,11 @@ def _pack(folder: Path, file: Path) -> None:
 
 @contextmanager
 def _unpacked(file: Path, home: Path) -> Iterator[Path]:
-    """A folder beside the home, so that it can be renamed, with what is in the file; it is gone after the block."""
-    folder = home.with_name(f".{home.name}.{new_id('restored')}")
+    """A folder with what is in the file, on the home's disk, which may be one of its own; it is gone after the block.
+
+    A home folder that was made for it goes too, if nothing has come into it.
+    """
+    is_new, folder = not home.exists(), home / f".{new_id('restored')}"
     try:
         with storage_told(f"{file} cannot be unpacked to {folder}"):
             folder.mkdir(parents=True)
@@ -135,6 +139,9 @@ def _unpacked(file: Path, home: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if is_new:
+            with suppress(OSError):
+                home.rmdir()
 
 
 def _about(folder: Path, file: Path) -> About:

@@ -51,7 +51,9 @@ class Orphans:
         Raises:
             StorageFailed: something may not be removed.
         """
-        found = self.find()
+        seen = self.find()
+        # Another look: what came into its own while the first one went on is recorded by now.
+        found = [orphan for orphan in self.find() if orphan in seen]
         for orphan in found:
             with storage_told(f"{orphan.path} cannot be removed"):
                 self._forget(orphan) if orphan.what == _UNNAMED else _delete(orphan.path)

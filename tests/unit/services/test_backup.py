@@ -70,6 +70,7 @@ def file(settings: Settings, tmp_path: Path, rows: Rows) -> Path:
 
 
 def test_a_restored_home_has_every_record_file_and_checkpoint(file: Path, settings: Settings, other: Settings) -> None:
+    other.home.mkdir()  # as a disk of its own would be
     restore(other, file)
     assert everything(other) == moved(settings, everything(settings), other)
     with Platform(other) as platform:
