@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from fettle.errors import FettleError, all_errors
+from fettle.errors import FettleError, InvalidInput, all_errors
 from fettle.types.encoding import EncodeRequest
 from fettle.types.generation import GenerateChunk, GenerateRequest, TokenLogprob
 from fettle.types.tokens import TokenizeRequest
@@ -180,8 +180,15 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def packed(frame: ToWorker | FromWorker) -> bytes:
-    """The bytes of a frame, its length in front."""
-    body = _encoder.encode(frame)
+    """The bytes of a frame, its length in front.
+
+    Raises:
+        InvalidInput: a client has sent a number that no machine can hold, for example as a token's id.
+    """
+    try:
+        body = _encoder.encode(frame)
+    except OverflowError as error:
+        raise InvalidInput("a number in the request has more than 64 bits", hint="Send a smaller one.") from error
     return _LENGTH.pack(len(body)) + body
 
 

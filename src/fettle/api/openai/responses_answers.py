@@ -208,7 +208,8 @@ def told_usage(usage: Usage) -> Fields:
     cached = counted.get("prompt_tokens_details", {}).get("cached_tokens", 0)
     return {
         "input_tokens": counted["prompt_tokens"],
-        "input_tokens_details": {"cached_tokens": cached},
+        # Keeping a prompt for later requests costs nothing here, so no tokens are counted for it.
+        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
         "output_tokens": counted["completion_tokens"],
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": counted["total_tokens"],
