@@ -15,8 +15,8 @@ from fettle.types.access import KeySpec
 KEY = "fettle-test"
 HEADERS = {"authorization": f"Bearer {KEY}"}
 HOSTING = {"name": "mine", "type": "hosting"}
-#: What is kept for repetitions would hold a new key itself, which is stored nowhere; comparing changes nothing.
-ONCE_MORE = {"/api/v1/keys", "/api/v1/compare"}
+#: What is kept for repetitions would hold a new key itself, which is stored nowhere; the others change nothing.
+ONCE_MORE = {f"/api/v1/{name}" for name in ("keys", "compare", "data-checks", "evaluations")}
 ROWS = b'{"prompt": "go", "completion": "yes"}\n{"prompt": "more", "completion": "no"}\n'
 
 
