@@ -35,11 +35,11 @@ def main() -> None:
     asked = _arguments()
     with tempfile.TemporaryDirectory(prefix="fettle-faults-") as folder:
         home = tiny_installation(Path(folder).resolve() / "home")
-        ledger, server = Ledger(), Server(home, BASE)
-        began = time.monotonic()
-        kills = _kill_under_load(asked, server, ledger)
-        _settle(server, ledger, asked.settle_seconds)
-        exit_code = server.stop()
+        ledger, began = Ledger(), time.monotonic()
+        with Server(home, BASE) as server:
+            kills = _kill_under_load(asked, server, ledger)
+            _settle(server, ledger, asked.settle_seconds)
+            exit_code = server.stop()
         found = faults(home, ledger) | {
             "the server ends when asked": [f"exit code {exit_code}"] if exit_code else [],
             "a backup that was made under load is a whole installation": faults_of_backup(_backup_of(home)),

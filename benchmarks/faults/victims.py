@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 KEY = "fettle-faults-key"
 TUNER, ENGINE = "fettle.workers.tune", "fettle.workers.engine"
@@ -19,6 +20,18 @@ class Server:
         """The server of `home`; `start` starts it."""
         self.home, self._base, self.port = home, base, _free_port()
         self.num_starts = 0
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        """The server itself."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """See that nothing outlives the benchmark."""
+        if self._process and self._process.poll() is None:
+            self.kill()
+        for pid in workers(self.home):
+            kill_one([pid])
 
     @property
     def url(self) -> str:
@@ -40,6 +53,7 @@ class Server:
         Raises:
             RuntimeError: it ended instead; with the end of its log.
         """
+        assert self._process
         assert self._process.stdout
         told = self._process.stdout.readline()
         if not told:
@@ -56,6 +70,7 @@ class Server:
         return self._end(signal.SIGTERM)
 
     def _end(self, number: signal.Signals) -> int:
+        assert self._process
         assert self._process.stdout
         self._process.send_signal(number)
         code = self._process.wait(600)
