@@ -13,7 +13,8 @@ SOURCES = sorted(
     path
     for folder in ("src", "tests", "benchmarks", "pocket")
     for path in (ROOT / folder).rglob("*.py")
-    if path.is_file()
+    # Environments that benchmarks set up for their peers are hidden folders.
+    if path.is_file() and not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
 )
 
 
