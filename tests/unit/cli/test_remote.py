@@ -189,3 +189,20 @@ def plain(text: str, names: dict[str, str]) -> str:
 def test_commands_say_the_same_with_a_server_and_without(story, said):
     here, there = said(STORIES[story], "local"), said(STORIES[story], "there")
     assert there == here
+
+
+@pytest.mark.parametrize(
+    ("url", "command", "code", "told"),
+    [
+        ("http://127.0.0.1:1", ["jobs", "list"], 1, "the server at http://127.0.0.1:1 does not answer"),
+        ("127.0.0.1:8000", ["jobs", "list"], 2, "begins with http:// or https://"),
+        ("http://127.0.0.1:1", ["up"], 2, "`fettle up` works on this machine only"),
+        ("http://127.0.0.1:1", ["pull", "folder"], 2, "`fettle pull` works on this machine only"),
+        ("http://127.0.0.1:1", ["doctor"], 2, "`fettle doctor` works on this machine only"),
+    ],
+)
+def test_what_a_server_cannot_do_is_told(url, command, code, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FETTLE_HOME", str(tmp_path))
+    monkeypatch.setenv("FETTLE_URL", url)
+    assert main(command) == code
+    assert told in capsys.readouterr().err

@@ -14,6 +14,13 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
+def database_url(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The file in the home: nothing here depends on which database it is."""
+    monkeypatch.delenv("FETTLE_DATABASE_URL", raising=False)
+    return ""
+
+
+@pytest.fixture
 async def serving(platform: Platform) -> AsyncIterator[Platform]:
     """A platform as a server has it, which has looked once."""
     await platform.engine_keeper.look()

@@ -1,7 +1,8 @@
 """Trains nothing: the validation loss of a run is ten times its rate, plus its seed over 1000; it halves on the way.
 
 The first row's prompt says how it goes: with "die" the process is killed once, after the first run has ended; with
-"fail 0.002" the runs with this rate fail; with "fail all" all do.
+"fail 0.002" the runs with this rate fail; with "fail all" all do; with "hold" it waits, once, after the first run has
+ended.
 """
 
 import json
@@ -81,4 +82,8 @@ for number, one in enumerate(plan.plans):
     if order == "die" and not killed.exists():
         killed.touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    held = killed.with_name("held")
+    if order == "hold" and not held.exists():
+        held.touch()
+        signal.pause()
 print(json.dumps({"type": "result"}), flush=True)
