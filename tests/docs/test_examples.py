@@ -19,7 +19,7 @@ from fettle.types.generation import SamplingParams
 from fettle.types.tuning import TuningSpec
 
 ROOT = Path(__file__).parents[2]
-HIDDEN = {".venv", ".git", ".pytest_cache", "node_modules"}
+HIDDEN = {".venv", ".envs", ".git", ".pytest_cache", "node_modules"}
 PAGES = sorted(page for page in ROOT.rglob("*.md") if not HIDDEN & set(page.relative_to(ROOT).parts))
 README = (ROOT / "README.md").read_text()
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
