@@ -46,6 +46,7 @@ STORIES = {
         ["models", "export", "tickets", "{out}"],
         ["generate", "tickets", "good day"],
         ["generate", "tickets", "good day", "--json"],
+        ["generate", "tickets", "good day", "--raw", "--max-tokens", "9", "--json"],
         ["generate", "none", "good day"],
         ["eval", "tickets", "{rows}", "--metric", "exact_match"],
         ["eval", "tickets", "{none}"],

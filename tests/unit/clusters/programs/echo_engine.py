@@ -17,8 +17,14 @@ adapters: list[str] = []
 held: list[Generate] = []
 
 
+def said(frame: Generate) -> str:
+    """The prompt, or the last turn of a conversation."""
+    turns = frame.request.messages or ()
+    return frame.request.text or (turns[-1].content if turns else "")
+
+
 def chunks_of(frame: Generate) -> list[GenerateChunk]:
-    words = (frame.request.text or "").split()
+    words = said(frame).split()
     return [
         GenerateChunk(
             request_id=frame.id,
@@ -36,7 +42,7 @@ def chunks_of(frame: Generate) -> list[GenerateChunk]:
 
 
 def generate(frame: Generate) -> None:
-    text = frame.request.text or ""
+    text = said(frame)
     if text == "die":
         print("last words of the engine", file=sys.stderr, flush=True)
         os.kill(os.getpid(), 9)
