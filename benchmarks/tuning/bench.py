@@ -43,23 +43,40 @@ class Verdict:
     holds: bool
 
 
-def main() -> None:
-    """Run the cases, each one's contenders in turn."""
+class CaseFailedError(Exception):
+    """A contender has failed, or they do not compute the same."""
+
+
+def main() -> int:
+    """Run the cases, each one's contenders in turn; the exit code, which is 1 if one of them failed."""
     asked = _arguments()
-    runs, verdicts = [], []
+    runs, verdicts, failed = [], [], {}
     for name in asked.cases:
         case = _sized(CASES[name], asked)
         for dtype in _dtypes(case, asked):
-            with tempfile.TemporaryDirectory() as folder:
-                done = [{"case": name, "dtype": dtype} | run for run in _runs(case, dtype, Path(folder), asked)]
-            _refuse_different(name, done, TOLERANCE[dtype])
+            try:
+                done = _compared(name, case, dtype, asked)
+            except CaseFailedError as error:
+                # The others are worth having: they took their time.
+                failed[f"{name} {dtype}"] = str(error)
+                print(f"{name} {dtype} failed: {error}", file=sys.stderr)
+                continue
             runs += done
             verdicts += judged(name, dtype, case, summaries(done))
     _show(runs, verdicts, asked)
     said = [asdict(verdict) for verdict in verdicts]
     settings = vars(asked) | {"results": str(asked.results)}
     cases = {name: _told(_sized(CASES[name], asked)) for name in asked.cases}
-    write_result(asked.results, "tuning", {"settings": settings, "cases": cases, "targets": said, "runs": runs})
+    measured = {"settings": settings, "cases": cases, "targets": said, "failed": failed, "runs": runs}
+    write_result(asked.results, "tuning", measured)
+    return 1 if failed else 0
+
+
+def _compared(name: str, case: Case, dtype: str, asked: argparse.Namespace) -> list[Record]:
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [{"case": name, "dtype": dtype} | run for run in _runs(case, dtype, Path(folder), asked)]
+    _refuse_different(runs, TOLERANCE[dtype])
+    return runs
 
 
 def _sized(case: Case, asked: argparse.Namespace) -> Case:
@@ -123,7 +140,7 @@ def _measured(path: Path, job: Job) -> Record:
         command, env=os.environ | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise SystemExit(f"{job.contender} failed:\n{done.stderr}")
+        raise CaseFailedError(f"{job.contender} ended with {done.returncode}:\n{done.stderr}")
     measured: Record = json.loads(done.stdout.splitlines()[-1])
     return measured
 
@@ -134,12 +151,12 @@ def _speeds(run: Record) -> dict[str, float]:
     return {"tokens_per_second": tokens / seconds, "tokens_per_cpu_second": tokens / cpu}
 
 
-def _refuse_different(case: str, runs: list[Record], tolerance: float) -> None:
+def _refuse_different(runs: list[Record], tolerance: float) -> None:
     """A comparison of speeds is worth nothing unless the same is computed."""
     losses = {run["contender"]: run["loss"] for run in runs}
     ours, *others = losses.values()
     if any(abs(other - ours) > tolerance * abs(ours) for other in others):
-        raise SystemExit(f"{case}: the contenders do not compute the same; their losses are {losses}")
+        raise CaseFailedError(f"the contenders do not compute the same; their losses are {losses}")
 
 
 def summaries(runs: list[Record]) -> dict[str, dict[str, float]]:
@@ -190,4 +207,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
