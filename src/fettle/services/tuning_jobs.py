@@ -384,11 +384,12 @@ class TuningJobs:
     def _record_end(self, job_id: str, error: BaseException, *, goes_on: bool = False) -> None:
         state, told = ended(job_id, error)
         with self._repository.write() as records:
-            wanted = records.get(TuningJob, job_id).wanted or ("queued" if goes_on else None)
+            asked = records.get(TuningJob, job_id).wanted
+            cause, wanted = "" if asked else told, asked or ("queued" if goes_on else None)
             state, told = (wanted, "") if wanted else (state, told)
             records.move(TuningJob, job_id, state, error=told, pid=None, wanted=None, finished_at=end_of(state))
-            code = {"code": error.code} if told and isinstance(error, FettleError) else {}
-            records.tell(job_id, state, error=told, **code)
+            code = {"code": error.code} if cause and isinstance(error, FettleError) else {}
+            records.tell(job_id, state, error=cause, **code)
 
 
 def with_defaults(spec: TuningSpec, method: Method | None = None) -> TuningSpec:

@@ -204,6 +204,7 @@ def test_when_server_and_worker_are_killed_the_job_is_queued_at_the_next_look(
     assert wait_until(lambda: not worker.is_alive, 10)
     with Platform(settings, WORKERS) as later:
         assert later.tuning_jobs.get(job.id).state == "queued"
+        assert "was killed" in later.tuning_jobs.events(job.id)[-1].body["error"]
 
 
 def test_a_job_that_another_process_runs_can_be_cancelled(
