@@ -116,7 +116,7 @@ _ALL = [
         description="IA3 vectors on keys, values and the MLP, with T-Few's losses where rows have choices",
         kind="ia3",
         objective="tfew",
-        learning_rate=3e-2,
+        learning_rate=6e-2,
     ),
     Method(
         name="prompt",
