@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
+from schemathesis.python.asgi import shutdown_lifespans
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -156,8 +157,10 @@ def names(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 
 @pytest.fixture(scope="module")
-def app(platform: Platform) -> Any:
-    return create_app(platform, KeyCheck.of(KEY), max_body_bytes=100_000)
+def app(platform: Platform) -> Iterator[Any]:
+    yield create_app(platform, KeyCheck.of(KEY), max_body_bytes=100_000)
+    # Before the platform: what goes on behind the routes must not look for it in vain.
+    shutdown_lifespans()
 
 
 def asked() -> list[Any]:
