@@ -7,8 +7,8 @@ import pytest
 
 from fettle.services.platform import Platform
 from fettle.settings import Settings
-from fettle.testing.model_files import write_model_files
 from fettle.testing.scripted import IdleSupervisor
+from fettle.types.clusters import ClusterSpec
 
 NUM_CLIENTS = 64
 KEY = {"authorization": "Bearer fettle-test"}
@@ -26,7 +26,7 @@ class Unsupervised(Platform):
 def platform(tmp_path, database_url):
     settings = Settings(home=tmp_path / "home", threads=1, database_url=database_url)
     with Unsupervised(settings) as opened:
-        opened.base_models.pull(write_model_files(tmp_path / "small"))
+        opened.clusters.create(ClusterSpec(name="mine", type="hosting", units=1))
         yield opened
 
 
@@ -39,7 +39,7 @@ def test_of_many_clients_changes_at_once_none_is_lost(serving, platform):
         key = await client.post("/api/v1/keys", json={"name": f"client {number}", "tokens_per_day": number + 1})
         change = await client.patch(f"/api/v1/keys/{key.json()['key']['id']}", json={"requests_per_minute": number + 1})
         project = await client.post("/api/v1/projects", json={"name": f"project-{number // 2}"})
-        cluster = await client.post("/api/v1/clusters/default-hosting/resize", json={"units": 1 + number % 2})
+        cluster = await client.post("/api/v1/clusters/mine/resize", json={"units": 1 + number % 2})
         again = await client.post("/api/v1/projects", json={"name": "once"}, headers={"idempotency-key": "once"})
         lists = [await client.get(path) for path in ("/v1/files", "/api/v1/keys", "/api/v1/projects", "/api/v1/audit")]
         return [answer.status_code for answer in (file, key, change, project, cluster, again, *lists)]
@@ -67,5 +67,5 @@ def test_of_many_clients_changes_at_once_none_is_lost(serving, platform):
     told = [event for event in platform.audit.page(limit=10_000) if event.who == "installation"]
     of_clusters = [event for event in told if event.kind == "cluster"]
     assert len(told) - len(of_clusters) == 3 * NUM_CLIENTS + NUM_CLIENTS // 2 + 1
-    units = [event.body["units"] for event in platform.events.of(platform.clusters.get("default-hosting").id)]
-    assert units[-1] == platform.clusters.get("default-hosting").units, "what is metered is what is held"
+    units = [event.body["units"] for event in platform.events.of(platform.clusters.get("mine").id)]
+    assert units[-1] == platform.clusters.get("mine").units, "what is metered is what is held"
