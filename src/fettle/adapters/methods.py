@@ -122,7 +122,7 @@ _ALL = [
         name="prompt",
         description="prompt tuning: learned embeddings (num_virtual_tokens) before every sequence",
         kind="prompt",
-        learning_rate=3e-2,
+        learning_rate=6e-2,
     ),
     Method(
         name="prefix",
