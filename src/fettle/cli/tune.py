@@ -27,7 +27,9 @@ _METHODS = list(dict.fromkeys([*METHODS, *CLASSIFIERS]))
 @app.command()
 def tune(
     file: Annotated[Path | None, typer.Argument(help="JSONL file of examples (.gz and .zst too).")] = None,
-    base: Annotated[str, typer.Option(help="Base model; `fettle models list` shows them.")] = "pocket",
+    base: Annotated[
+        str, typer.Option(help="Base model, or a custom model to go on with; `fettle models list` shows them.")
+    ] = "pocket",
     method: Annotated[str, typer.Option(help=f"What is trained: {', '.join(_METHODS)}.")] = "lora",
     name: Annotated[str | None, typer.Option(help="Name of the custom model; by default that of the file.")] = None,
     validation: Annotated[

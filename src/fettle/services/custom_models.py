@@ -60,6 +60,10 @@ class CustomModels:
         """The folder of its adapter or weights; nobody may change what is in it."""
         return self._registry.path(model)
 
+    def folder_of(self, name: str | None) -> str | None:
+        """The same, by a name that a job keeps; None for no name."""
+        return None if name is None else str(self.path(self.get(name)))
+
     def register(
         self,
         job: TuningJob,

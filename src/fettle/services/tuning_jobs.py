@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from fettle.adapters.classifiers import methods_of
-from fettle.adapters.methods import METHODS, Method
+from fettle.adapters.methods import METHODS
 from fettle.clusters.lease import Lease, end_orphan, end_worker, if_free, leased
 from fettle.clusters.local import start_worker
 from fettle.clusters.processes import wait_until
@@ -22,6 +22,7 @@ from fettle.services.reporting import Reporter, check_sinks
 from fettle.services.training_metrics import training_csv
 from fettle.services.tuning_checks import check_tuning
 from fettle.services.tuning_places import check_is_free, place_for, processes_of, threads_of
+from fettle.services.tuning_specs import continued, with_defaults
 from fettle.settings import Settings
 from fettle.store.artifacts import ArtifactStore
 from fettle.store.events import Event, EventLog
@@ -76,7 +77,7 @@ class TuningJobs:
         Its data are copied and the method's defaults written into its spec, so it can be run and repeated at any time.
 
         Args:
-            spec: what to do.
+            spec: what to do; its base may be a custom model that tuning goes on with.
             train_path: the rows.
             validation_path: held-out rows; without them, some of the others are held out.
             order: who ordered it and how; the server runs such a job, any other is run by who made it.
@@ -87,9 +88,14 @@ class TuningJobs:
             FettleError: with all that is wrong with spec and data; nothing is recorded.
         """
         check_sinks(self._settings.metric_sinks)
+        spec = self.resolved(spec)
         check_tuning(spec, train_path, validation_path, self._base_models)
         about = {"order": order, "is_supervised": True} if order else {}
         return self._record(spec, train_path, validation_path, cluster=cluster, priority=priority, **about)
+
+    def resolved(self, spec: TuningSpec) -> TuningSpec:
+        """The spec on a base model, also if a custom model is named in its place (see `continued`)."""
+        return continued(spec, self._base_models, self._custom_models, self._repository)
 
     def _record(
         self,
@@ -348,6 +354,7 @@ class TuningJobs:
             validation_path=job.validation_path,
             work_path=str(folder / "work"),
             output_path=str(folder / "output"),
+            continues_path=self._custom_models.folder_of(job.spec.continues),
             cache_path=str(self._settings.home / "cache" / "trunk"),
             threads=threads,
             num_processes=self._settings.num_processes or processes_of(job, base, threads),
@@ -390,11 +397,3 @@ class TuningJobs:
             records.move(TuningJob, job_id, state, error=told, pid=None, wanted=None, finished_at=end_of(state))
             code = {"code": error.code} if cause and isinstance(error, FettleError) else {}
             records.tell(job_id, state, error=cause, **code)
-
-
-def with_defaults(spec: TuningSpec, method: Method | None = None) -> TuningSpec:
-    """The spec with the values that the method takes where none is given; `method` where its name means several."""
-    method, given = method or METHODS[spec.method], spec.hyperparameters
-    config = method.adapter_config(spec.adapter)
-    adapter = config.model_dump(mode="json") if config else {}
-    return spec.model_copy(update={"adapter": adapter, "hyperparameters": method.completed(given)})

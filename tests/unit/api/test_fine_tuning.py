@@ -104,6 +104,19 @@ def test_a_tuned_model_answers_under_its_own_name(serving, platform):
     run(test)
 
 
+def test_tuning_goes_on_with_a_tuned_model(serving, platform):
+    async def test():
+        async with serving(platform) as server, server.client() as client:
+            first = await reached(client, await ordered(client), "succeeded")
+            second = await ordered(client, model=first.fine_tuned_model, suffix="more")
+            done = await reached(client, second, "succeeded")
+        spec = platform.tuning_jobs.list()[1].spec
+        assert (spec.base, spec.continues) == ("small", "small-tuned:1")
+        assert done.fine_tuned_model.startswith("ft:small:local:more:")
+
+    run(test)
+
+
 def test_events_come_newest_first_and_in_pages(serving, platform):
     async def test():
         async with serving(platform) as server, server.client() as client:

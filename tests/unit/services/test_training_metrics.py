@@ -3,7 +3,7 @@
 import csv
 import io
 
-from fettle.services.tuning_jobs import with_defaults
+from fettle.services.tuning_specs import with_defaults
 from fettle.types.tuning import Hyperparameters, TuningSpec
 
 

@@ -104,19 +104,19 @@ def list_checkpoints(job_id: str, request: Request, after: str | None = None, li
 def _ordered(asked: JobRequest, platform: Platform) -> TuningJob:
     """Record the job that is asked for, if everything about it is right."""
     train, validation = _files_of(asked, platform.files)
-    label = asked.label
+    spec, label = platform.tuning_jobs.resolved(asked.spec()), asked.label
     order = Order(
         train_file=train.id,
         validation_file=validation and validation.id,
         suffix=asked.suffix,
-        alias=f"ft:{asked.model}:{ORGANIZATION}:{label}:{secrets.token_hex(6)}",
+        alias=f"ft:{spec.base}:{ORGANIZATION}:{label}:{secrets.token_hex(6)}",
         method=asked.method_asked,
         metadata=asked.metadata or {},
     )
     paths = {platform.files.path(file): file.filename for file in (train, validation) if file}
     with _named(paths):
         held_out = platform.files.path(validation) if validation else None
-        return platform.tuning_jobs.create(asked.spec(), platform.files.path(train), held_out, order)
+        return platform.tuning_jobs.create(spec, platform.files.path(train), held_out, order)
 
 
 def _files_of(asked: JobRequest, files: Files) -> tuple[StoredFile, StoredFile | None]:

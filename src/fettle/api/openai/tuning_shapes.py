@@ -88,7 +88,7 @@ class JobRequest(Record):
     @property
     def label(self) -> str:
         """The suffix, as far as a name can hold it; "" without one."""
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.suffix or "").strip("-._")
+        return _nameable(self.suffix or "")
 
     def spec(self) -> TuningSpec:
         """What is to be done.
@@ -103,8 +103,13 @@ class JobRequest(Record):
         settings = {OWN_NAMES.get(name, name): value for name, value in asked.items() if not _is_left_open(name, value)}
         if self.seed is not None:
             settings["seed"] = self.seed
-        name = self.label or f"{self.model.rpartition('/')[2]}-tuned"[:64]
+        name = self.label or f"{_nameable(self.model.rpartition('/')[2])[:57]}-tuned"
         return TuningSpec.from_settings(settings, base=self.model, method=method, name=name)
+
+
+def _nameable(text: str) -> str:
+    """What a name can hold of a text."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
 
 
 def _is_left_open(name: str, value: Any) -> bool:

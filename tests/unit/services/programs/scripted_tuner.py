@@ -44,7 +44,8 @@ def write_output() -> None:
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     (output / "adapter_config.json").write_text("{}")
-    (output / "adapter_model.safetensors").write_bytes(b"weights of " + plan.spec.name.encode())
+    of = str(plan.continues_path) if order == "continues" else plan.spec.name
+    (output / "adapter_model.safetensors").write_bytes(b"weights of " + of.encode())
     (output / "fettle.json").write_text(json.dumps({"prompt_format": "prompt"}))
 
 
