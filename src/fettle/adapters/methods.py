@@ -128,7 +128,7 @@ _ALL = [
         name="prefix",
         description="prefix tuning: learned keys and values of every layer (num_virtual_tokens) before every sequence",
         kind="prefix",
-        learning_rate=1e-2,
+        learning_rate=2e-2,
     ),
     Method(
         name="dpo",
