@@ -18,7 +18,7 @@ run: $(INSTALLED)  ## set up and run the main job: the quickstart, from examples
 	$(BIN)/fettle quickstart
 
 test: $(INSTALLED_DEV)  ## set up and run all tests
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal
 
 check: lint types imports test  ## lint, types, imports, then the tests
 

@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.conftest import run_fettle
 
 pytestmark = pytest.mark.e2e
-ROWS, TEST_ROWS = 100, 5
+ROWS, TEST_ROWS = 100, 10
 
 
 @pytest.fixture(scope="module")

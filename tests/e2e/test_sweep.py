@@ -24,14 +24,26 @@ def rows(tmp_path_factory):
 
 
 def test_a_sweep_tells_all_runs_and_keeps_the_best(fettle, rows):
-    words = ["--base", "tiny", "--name", "swept", "--grid", "rank=2,4", "--seeds", "2", "--set", "epochs=2", "--json"]
+    words = [
+        "--base",
+        "tiny",
+        "--name",
+        "compared",
+        "--grid",
+        "rank=2,4",
+        "--seeds",
+        "2",
+        "--set",
+        "epochs=2",
+        "--json",
+    ]
     done = fettle("sweep", str(rows), *words)
     assert done.returncode == 0, done.stderr
     assert "has 4 runs: 2 settings, 2 seeds each" in done.stderr
     result = json.loads(done.stdout)
     losses = {run["job"]: run["loss"] for run in result["runs"]}
     assert result["best"] == min(losses, key=losses.get)
-    assert result["model"] == "swept:1"
+    assert result["model"] == "best:1"
     assert sorted(point["settings"]["rank"] for point in result["points"]) == [2, 4]
     jobs = json.loads(fettle("jobs", "list", "--json").stdout)["jobs"]
     assert {job["id"]: job["state"] for job in jobs if job["sweep"] == result["id"]} == dict.fromkeys(

@@ -1,6 +1,4 @@
-"""A loaded decoder's linear layers as an engine runs them fastest: packed, or in 8 bits, and joined where they share
-their input.
-"""
+"""A loaded decoder's linear layers as an engine runs them: packed or in 8 bits, joined where inputs are shared."""
 
 from collections.abc import Callable, Iterator
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from fettle.errors import InvalidInput, NotFound, StorageFailed, Unavailable, UnsupportedModel
 from fettle.registry.base_models import UNKNOWN_LICENCE, read_config
-from fettle.services.download import RemoteFile, fetch
 
 # Weights are safetensors or nothing: pickled files can run code. `model*` leaves out second copies in other layouts.
 WANTED = (
@@ -63,6 +62,9 @@ def _bring(name: str, file: str, revision: str, folder: Path) -> None:
     """One file of a model, unless it is there."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.utils import build_hf_headers
+
+    # Not above: it brings a library for HTTP, which every command would wait for.
+    from fettle.services.download import RemoteFile, fetch
 
     if (folder / file).exists():
         return

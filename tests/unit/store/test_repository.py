@@ -1,5 +1,7 @@
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import product
 
 import pytest
 from sqlalchemy import text
@@ -79,29 +81,25 @@ def test_a_state_changes_only_by_a_move(repository: Repository) -> None:
         repository.update(job, state="succeeded")
 
 
-@pytest.mark.parametrize("old", MOVES["job"])
-@pytest.mark.parametrize("new", MOVES["job"])
-def test_states_move_only_as_the_lifecycle_says(repository: Repository, old: str, new: str) -> None:
-    job = repository.insert(a_job().model_copy(update={"state": old}))
-    if new in MOVES["job"][old]:
-        assert repository.move(TuningJob, job.id, new).state == new
-        return
-    with pytest.raises(Conflict, match=old):
-        repository.move(TuningJob, job.id, new)
-    assert repository.get(TuningJob, job.id).state == old
-
-
-@pytest.mark.parametrize("old", MOVES["batch"])
-@pytest.mark.parametrize("new", MOVES["batch"])
-def test_batches_move_only_as_the_lifecycle_says(repository: Repository, old: str, new: str) -> None:
+def a_batch(name: str) -> Batch:
     moment = now()
-    fields = {"state": old, "endpoint": "/v1/completions", "input_file": "file_1"}
-    repository.insert(Batch.checked({"id": "batch_1", "created_at": moment, "expires_at": moment, **fields}))
-    if new in MOVES["batch"][old]:
-        assert repository.move(Batch, "batch_1", new).state == new
-        return
-    with pytest.raises(Conflict, match=old):
-        repository.move(Batch, "batch_1", new)
+    about = {"endpoint": "/v1/completions", "input_file": "file_1", "created_at": moment, "expires_at": moment}
+    return Batch.checked({"id": name, "state": "validating", **about})
+
+
+@pytest.mark.parametrize(("kind", "make"), [("job", a_job), ("batch", a_batch)])
+def test_states_move_only_as_the_lifecycle_says(
+    repository: Repository, kind: str, make: Callable[[str], TuningJob | Batch]
+) -> None:
+    moves = MOVES[kind]
+    for old, new in product(moves, moves):
+        one = repository.insert(make(f"{old}-{new}").model_copy(update={"state": old}))
+        if new in moves[old]:
+            assert repository.move(type(one), one.id, new).state == new, (old, new)
+            continue
+        with pytest.raises(Conflict, match=old):
+            repository.move(type(one), one.id, new)
+        assert repository.get(type(one), one.id).state == old, (old, new)
 
 
 def test_of_many_who_move_a_state_at_once_one_wins(repository: Repository) -> None:
