@@ -148,7 +148,8 @@ def test_bad_rows_are_refused_before_anything_starts(client, tmp_path):
     assert [job.id for job in client.fine_tuning.jobs.list()] == before
 
 
-def test_a_job_goes_on_and_succeeds_after_its_server_was_killed(tmp_path, files):
+def test_a_job_goes_on_and_succeeds_after_its_server_was_killed(tmp_path, files, monkeypatch):
+    monkeypatch.delenv("FETTLE_DATABASE_URL", raising=False)
     home = tmp_path / "home"
     with Platform(load_settings(home=home)) as platform:
         platform.base_models.pull(tiny_model(tmp_path / BASE), BASE)

@@ -24,19 +24,7 @@ def rows(tmp_path_factory):
 
 
 def test_a_sweep_tells_all_runs_and_keeps_the_best(fettle, rows):
-    words = [
-        "--base",
-        "tiny",
-        "--name",
-        "compared",
-        "--grid",
-        "rank=2,4",
-        "--seeds",
-        "2",
-        "--set",
-        "epochs=2",
-        "--json",
-    ]
+    words = ["--base", "tiny", "--name", "best", "--grid", "rank=2,4", "--seeds", "2", "--set", "epochs=2", "--json"]
     done = fettle("sweep", str(rows), *words)
     assert done.returncode == 0, done.stderr
     assert "has 4 runs: 2 settings, 2 seeds each" in done.stderr

@@ -1,6 +1,8 @@
 """The `fettle` command: finds the subcommand, and turns every error into one message and an exit code."""
 
+import atexit
 import errno
+import gc
 import logging
 import os
 import signal
@@ -95,6 +97,9 @@ def fettle_(
 
 def run() -> NoReturn:
     """The entry point of the `fettle` command."""
+    # A command is short: looking through all that was loaded for garbage, also at the end, only makes it longer.
+    gc.set_threshold(50_000)
+    atexit.register(gc.disable)
     # Being told to end is like Ctrl-C: what was started is ended too, checkpoints are kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

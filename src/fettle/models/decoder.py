@@ -86,6 +86,14 @@ class Layer(nn.Module):
         return out
 
 
+def embedding(count: int, size: int) -> nn.Embedding:
+    """A table of `count` vectors, all zeros until it is filled.
+
+    Drawing random ones that are then replaced makes torch load its compiler, for which every process would wait a second.
+    """
+    return nn.Embedding.from_pretrained(torch.zeros(count, size), freeze=False)
+
+
 class Trunk(nn.Module):
     """Embeddings, layers and the final norm.
 
@@ -99,10 +107,12 @@ class Trunk(nn.Module):
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_tokens = embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Layer(config, layer) for layer in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, eps=config.norm_eps)
-        self.register_buffer("inverse_frequencies", inverse_frequencies(config.rope, config.head_dim), persistent=False)
+        with torch.device("cpu"):  # on "meta", too, arithmetic makes torch load its compiler
+            frequencies = inverse_frequencies(config.rope, config.head_dim)
+        self.register_buffer("inverse_frequencies", frequencies, persistent=False)
 
     def forward(self, tokens_T: Tensor, positions_T: Tensor, attention: Attention) -> Tensor:
         """The states before the head, (T, C)."""

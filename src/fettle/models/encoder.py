@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fettle.models.attention import Attention, PackedAttention
+from fettle.models.decoder import embedding
 from fettle.types.decoder import Activation
 from fettle.types.encoder import EncoderConfig
 
@@ -36,9 +37,9 @@ class Embeddings(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.position_embeddings = nn.Embedding(config.max_positions, config.hidden_size)
-        self.token_type_embeddings = nn.Embedding(config.num_token_types, config.hidden_size)
+        self.word_embeddings = embedding(config.vocab_size, config.hidden_size)
+        self.position_embeddings = embedding(config.max_positions, config.hidden_size)
+        self.token_type_embeddings = embedding(config.num_token_types, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
 
     def forward(self, tokens_T: Tensor, positions_T: Tensor) -> Tensor:

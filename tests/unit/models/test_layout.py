@@ -31,7 +31,9 @@ CONFIG = DecoderConfig(
 
 def decoder() -> Decoder:
     torch.manual_seed(3)
-    return Decoder(CONFIG).eval().requires_grad_(False)
+    made = Decoder(CONFIG).eval().requires_grad_(False)
+    made.model.embed_tokens.weight.normal_()
+    return made
 
 
 def logits(of: Decoder) -> torch.Tensor:
