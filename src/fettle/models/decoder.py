@@ -89,9 +89,10 @@ class Layer(nn.Module):
 def embedding(count: int, size: int) -> nn.Embedding:
     """A table of `count` vectors, all zeros until it is filled.
 
-    Drawing random ones that are then replaced makes torch load its compiler, for which every process would wait a second.
+    Drawing random ones, only to replace them, makes torch load its compiler: a second that each process would wait.
     """
-    return nn.Embedding.from_pretrained(torch.zeros(count, size), freeze=False)
+    made: nn.Embedding = nn.Embedding.from_pretrained(torch.zeros(count, size), freeze=False)  # type: ignore[no-untyped-call]
+    return made
 
 
 class Trunk(nn.Module):
