@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+# Where Python may write no bytecode, each of the many processes would compile our modules anew.
+COMPILE := $(BIN)/python -m compileall -q src
 export HF_HUB_OFFLINE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Threads that spin while they wait ruin each other when several processes share the cores, as tests do.
@@ -50,9 +52,11 @@ clean:  ## remove what was set up
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[quickstart]"
+	@$(COMPILE)
 	@touch $@
 
 $(INSTALLED_DEV): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	@$(COMPILE)
 	@touch $(INSTALLED) $@

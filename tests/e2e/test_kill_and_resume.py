@@ -12,7 +12,7 @@ from fettle.testing.models import tiny_model
 from fettle.types.tuning import Hyperparameters, TuningPlan, TuningSpec
 
 pytestmark = pytest.mark.e2e
-NUM_KILLS = 4
+NUM_KILLS = 3
 
 
 def plan(folder: Path, name: str) -> Path:

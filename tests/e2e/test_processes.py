@@ -160,7 +160,7 @@ def test_a_checkpoint_goes_on_in_another_number_of_processes(before, after, meth
 
 
 def test_a_killed_run_of_two_processes_with_dropout_ends_with_the_same_bits(plan, tmp_path):
-    settings = {"epochs": 3, "checkpoint_interval": 2, "dropout": 0.2}
+    settings = {"epochs": 2, "checkpoint_interval": 2, "dropout": 0.2}
     finish(plan("whole", 2, **settings))
     kill_at(plan("cut", 2, **settings), step=5)
     finish(plan("cut", 2, **settings))

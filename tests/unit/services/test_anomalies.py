@@ -10,7 +10,7 @@ import pytest
 
 from fettle.clusters.processes import ProcessId
 from fettle.errors import Conflict, NotFound
-from fettle.services import tuning_jobs
+from fettle.services import custom_models, tuning_jobs
 from fettle.services.batch_journal import Answer
 from fettle.services.batches import Checked
 from fettle.services.platform import Platform
@@ -266,6 +266,8 @@ def check_every_step(
     case: Case, anomaly: Anomaly, settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning_jobs, "start_worker", worker)
+    # A real one takes most of the time, and is written like any other file.
+    monkeypatch.setattr(custom_models, "loss_curve", lambda *_: b"a picture")
     platform = Platform(settings)
     platform.base_models.pull(write_model_files(folder / "small"))
     for step in every_step(settings.home, anomaly):
