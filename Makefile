@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
-# Where Python may write no bytecode, each of the many processes would compile our modules anew.
-COMPILE := $(BIN)/python -m compileall -q src
+# pip compiles what it installs on one core; this does it on all, without tests, and with our own modules. What does not compile (a
+# package's templates, say) is left to whoever imports it.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(tests?|testing|_inductor)/' $(VENV)/lib src || true
 export HF_HUB_OFFLINE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Threads that spin while they wait ruin each other when several processes share the cores, as tests do.
@@ -51,12 +52,12 @@ clean:  ## remove what was set up
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[quickstart]"
+	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e ".[quickstart]"
 	@$(COMPILE)
 	@touch $@
 
 $(INSTALLED_DEV): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e ".[dev]"
 	@$(COMPILE)
 	@touch $(INSTALLED) $@
