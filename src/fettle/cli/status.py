@@ -13,7 +13,7 @@ from pydantic import Field
 
 from fettle.cli.options import Json
 from fettle.cli.output import bytes_text, print_json, print_pairs
-from fettle.services.platform import Platform
+from fettle.cli.session import opened_here
 from fettle.services.servers import RunningServer, Servers
 from fettle.settings import load_settings
 from fettle.types.record import Record
@@ -48,7 +48,7 @@ class Status(Record):
 def status(as_json: Json = False) -> None:
     """Show what runs, waits and is kept here."""
     settings = load_settings()
-    with Platform(settings) as platform:
+    with opened_here("status") as platform:
         everywhere = platform.everywhere
         found = Status(
             home=settings.home,

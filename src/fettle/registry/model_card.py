@@ -89,7 +89,7 @@ def _metrics_row(name: str, metrics: Metrics) -> list[Any]:
 
 def _settings(job: TuningJob) -> list[list[Any]]:
     spec = job.spec
-    named = {"base": spec.base, "method": spec.method}
+    named = {"base": spec.base, "method": spec.method} | ({"continues": spec.continues} if spec.continues else {})
     adapter = {f"adapter.{name}": value for name, value in spec.adapter.items()}
     return [[name, value] for name, value in (named | adapter | _flat(spec.hyperparameters.model_dump())).items()]
 

@@ -199,6 +199,7 @@ def test_commands_say_the_same_with_a_server_and_without(story, said):
         ("127.0.0.1:8000", ["jobs", "list"], 2, "begins with http:// or https://"),
         ("http://127.0.0.1:1", ["up"], 2, "`fettle up` works on this machine only"),
         ("http://127.0.0.1:1", ["pull", "folder"], 2, "`fettle pull` works on this machine only"),
+        ("http://127.0.0.1:1", ["status"], 2, "`fettle status` works on this machine only"),
         ("http://127.0.0.1:1", ["doctor"], 2, "`fettle doctor` works on this machine only"),
     ],
 )

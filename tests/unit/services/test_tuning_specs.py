@@ -23,7 +23,9 @@ def test_base_adapter_and_layers_stay_and_the_rest_is_as_it_is_asked_for(platfor
     assert spec.hyperparameters.top_fraction == 0.5
     assert spec.hyperparameters.learning_rate != 0.5
     assert platform.tuning_jobs.resolved(spec) == spec
-    assert platform.tuning_jobs.run(job.id).full_name == "tickets:2"
+    made = platform.tuning_jobs.run(job.id)
+    assert made.full_name == "tickets:2"
+    assert "tickets:1" in platform.custom_models.card(made)
 
 
 def test_the_worker_is_told_where_the_earlier_adapter_is(platform, rows, tickets):
