@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fettle.services.platform import Platform, WorkerModules
+from fettle.services.supervisor import Supervisor
 from fettle.settings import Settings
 from fettle.testing.model_files import write_model_files
 from fettle.types.resources import TuningJob
@@ -44,6 +45,14 @@ def platform(settings: Settings, tmp_path: Path) -> Iterator[Platform]:
     with Platform(settings, WORKERS) as opened:
         opened.base_models.pull(write_model_files(tmp_path / "small"))
         yield opened
+
+
+@pytest.fixture
+def supervisor(platform: Platform) -> Iterator[Supervisor]:
+    """Runs what is queued, for as long as the test does."""
+    platform.supervisor.start()
+    yield platform.supervisor
+    platform.supervisor.stop()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Sweeps that were ordered over HTTP are run by the supervisor, as a whole, also on a cluster."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -20,13 +20,6 @@ def database_url(monkeypatch: pytest.MonkeyPatch) -> str:
     """The file in the home: nothing here depends on which database it is."""
     monkeypatch.delenv("FETTLE_DATABASE_URL", raising=False)
     return ""
-
-
-@pytest.fixture
-def supervisor(platform: Platform) -> Iterator[Supervisor]:
-    platform.supervisor.start()
-    yield platform.supervisor
-    platform.supervisor.stop()
 
 
 @pytest.fixture

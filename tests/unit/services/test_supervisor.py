@@ -2,7 +2,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -40,13 +40,6 @@ def order(platform: Platform, rows: Rows) -> Create:
         return platform.tuning_jobs.create(spec, rows(how), order=Order(suffix=name))
 
     return ordered
-
-
-@pytest.fixture
-def supervisor(platform: Platform) -> Iterator[Supervisor]:
-    platform.supervisor.start()
-    yield platform.supervisor
-    platform.supervisor.stop()
 
 
 @pytest.fixture
