@@ -13,9 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fettle.errors import InvalidInput
-from fettle.types.decoder import DecoderConfig
-
 #: Inputs are whole numbers from 0 to 255, of which this one means 0.
 _ZERO, _STEPS = 128, 127
 
@@ -44,22 +41,6 @@ class Int8Linear(nn.Linear):
         product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
         out: Tensor = product(wide / largest, 1 / _STEPS, _ZERO, self._packed).mul_(largest).to(x.dtype)
         return out if self.bias is None else out.add_(self.bias)
-
-
-def refuse_int8(config: DecoderConfig) -> None:
-    """Raise if a model cannot be served in 8 bits here.
-
-    Raises:
-        InvalidInput: the processor has no products of 8-bit numbers, or the model runs through `transformers`.
-    """
-    reason = ""
-    if not has_int8_products():
-        reason = "need a processor with AVX-512 VNNI, which this one has not"
-    elif config.is_foreign:
-        reason = f"are for models of Fettle's own decoder, and a {config.family} runs through transformers"
-    if reason:
-        hint = "Serve the weights in their own number type: FETTLE_SERVING_WEIGHTS=dtype."
-        raise InvalidInput(f"int8 weights {reason}", hint=hint, param="serving_weights")
 
 
 def has_int8_products() -> bool:

@@ -7,9 +7,11 @@ from pathlib import Path
 import torch
 
 from fettle.errors import Unavailable
+from fettle.models.int4 import GROUP
 from fettle.serving.cache import PagedCache
 from fettle.serving.settings import EngineSettings
 from fettle.types.decoder import DecoderConfig
+from fettle.types.engine import Weights
 
 _MEBIBYTE = 2**20
 
@@ -65,18 +67,24 @@ class MemoryPlan:
 
 def planned(config: DecoderConfig, settings: EngineSettings, dtype: torch.dtype, num_blocks: int) -> MemoryPlan:
     """What an engine of this model takes with these settings."""
-    embeddings = config.vocab_size * config.hidden_size
-    # A head that shares its weights with the embeddings is laid out for products as well.
-    linear = config.num_parameters - embeddings * (not config.tied_head)
-    size = 1 if settings.weights == "int8" else dtype.itemsize
     width = config.vocab_size + 8 * config.hidden_size + 4 * config.intermediate_size
     return MemoryPlan(
         loading=config.num_parameters * dtype.itemsize,
-        weights=embeddings * dtype.itemsize + linear * size,
+        weights=_weight_bytes(config, settings.weights, dtype.itemsize),
         cache=num_blocks * PagedCache.block_bytes(config, settings.block_size, dtype),
         adapters=settings.adapter_bytes,
         step=settings.max_batch_tokens * width * torch.float32.itemsize,
     )
+
+
+def _weight_bytes(config: DecoderConfig, weights: Weights, itemsize: int) -> int:
+    # A head that shares its weights with the embeddings is laid out for products as well.
+    embeddings = head = config.vocab_size * config.hidden_size
+    layers = config.num_parameters - embeddings - head * (not config.tied_head)
+    if weights == "int8":
+        return embeddings * itemsize + head + layers
+    of_layers = layers // 2 + 2 * itemsize * (layers // GROUP) if weights == "int4" else layers * itemsize
+    return (embeddings + head) * itemsize + of_layers
 
 
 def available_bytes(meminfo: Path = Path("/proc/meminfo"), control_group: Path = Path("/sys/fs/cgroup")) -> int | None:

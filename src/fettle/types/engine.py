@@ -6,15 +6,15 @@ from pydantic import Field
 
 from fettle.types.record import Record
 
-#: How linear layers' weights are kept where they are served: in the model's number type, or in 8 bits.
-Weights = Literal["dtype", "int8"]
+#: How linear layers' weights are kept where they are served: in the model's number type, or in 8 or 4 bits.
+Weights = Literal["dtype", "int8", "int4"]
 
 
 class EngineOptions(Record):
     """How an engine keeps its model, and how much memory it may take beside it."""
 
     dtype: str = Field(default="auto", pattern="^(auto|float32|bfloat16)$", description="number type of the arithmetic")
-    weights: Weights = Field(default="dtype", description="linear layers' weights: in that number type, or in 8 bits")
+    weights: Weights = Field(default="dtype", description="linear layers' weights: in that type, or in fewer bits")
     cache_bytes: int = Field(default=1 << 30, ge=1, description="memory for keys and values, at most")
     adapter_bytes: int = Field(default=512 << 20, ge=1, description="memory for resident adapters")
 

@@ -4,10 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from fettle.errors import InvalidInput
-from fettle.models import int8
-from fettle.models.int8 import Int8Linear, has_int8_products, refuse_int8
-from fettle.types.decoder import DecoderConfig
+from fettle.models.int8 import Int8Linear, has_int8_products
 
 pytestmark = pytest.mark.skipif(not has_int8_products(), reason="this processor has no products of 8-bit numbers")
 
@@ -62,22 +59,3 @@ def test_rows_of_zeros_stay_zeros():
         out = Int8Linear(linear)(torch.stack([torch.zeros(96), torch.ones(96)]))
     assert not out[0].any()
     assert not out[1, 7]
-
-
-def test_what_cannot_be_served_in_8_bits_is_refused(monkeypatch):
-    config = DecoderConfig(
-        family="gpt2",
-        vocab_size=9,
-        hidden_size=4,
-        intermediate_size=8,
-        num_layers=1,
-        num_heads=1,
-        num_kv_heads=1,
-        head_dim=4,
-        max_positions=8,
-    )
-    with pytest.raises(InvalidInput, match="gpt2 runs through transformers"):
-        refuse_int8(config)
-    monkeypatch.setattr(int8, "has_int8_products", lambda: False)
-    with pytest.raises(InvalidInput, match="AVX-512 VNNI"):
-        refuse_int8(config.model_copy(update={"family": "llama"}))

@@ -7,11 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from fettle.errors import InvalidInput
+from fettle.models import layout
 from fettle.models.attention import PackedAttention
 from fettle.models.decoder import Decoder
+from fettle.models.int4 import Int4Linear
 from fettle.models.int8 import has_int8_products
 from fettle.models.joined import PartLinear
-from fettle.models.layout import laid_out
+from fettle.models.layout import check_weights, laid_out
 from fettle.models.packed import PackedLinear
 from fettle.types.decoder import DecoderConfig
 
@@ -45,6 +48,28 @@ def logits(of: Decoder) -> torch.Tensor:
 
 def test_its_logits_are_those_of_the_plain_decoder():
     torch.testing.assert_close(logits(laid_out(decoder(), "dtype")), logits(decoder()), rtol=0, atol=1e-5)
+
+
+def test_in_4_bits_layers_are_rounded_but_not_those_of_odd_sizes_and_not_the_head():
+    plain, made = logits(decoder()), laid_out(decoder(), "int4")
+    layer = made.model.layers[0]
+    assert type(layer.self_attn.o_proj) is Int4Linear
+    assert type(layer.mlp.down_proj) is type(made.lm_head) is PackedLinear
+    assert 0.01 < (logits(made) - plain).norm() / plain.norm() < 0.3
+
+
+@pytest.mark.parametrize("weights", ["int8", "int4"])
+def test_models_that_run_through_transformers_stay_in_their_number_type(weights, monkeypatch):
+    monkeypatch.setattr(layout, "has_int8_products", lambda: True)
+    with pytest.raises(InvalidInput, match=f"{weights} weights .* gpt2 runs through transformers"):
+        check_weights(CONFIG.model_copy(update={"family": "gpt2"}), weights)
+
+
+def test_8_bits_need_a_processor_that_multiplies_them(monkeypatch):
+    monkeypatch.setattr(layout, "has_int8_products", lambda: False)
+    with pytest.raises(InvalidInput, match="AVX-512 VNNI"):
+        check_weights(CONFIG, "int8")
+    check_weights(CONFIG, "int4")
 
 
 @pytest.mark.skipif(not has_int8_products(), reason="this processor has no products of 8-bit numbers")

@@ -48,7 +48,7 @@ def test_a_mixed_batch_gives_the_tokens_of_a_full_recompute(engine, plain):
     assert len({tuple(answered) for answered in found}) == len(PROMPTS)
 
 
-@pytest.mark.parametrize("weights", ["dtype", pytest.param("int8", marks=needs_int8)])
+@pytest.mark.parametrize("weights", ["dtype", "int4", pytest.param("int8", marks=needs_int8)])
 def test_a_mixed_batch_gives_the_tokens_of_each_request_alone(weights, engine_with):
     together = [tokens(chunks) for chunks in everything(engine_with(weights=weights))]
 

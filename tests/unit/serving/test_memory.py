@@ -54,6 +54,15 @@ def test_8_bits_take_a_byte_for_each_weight_but_the_embeddings_when_they_are_loa
     assert small.loading == plain.loading
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_4_bits_take_half_a_byte_for_each_weight_of_the_layers_and_two_numbers_for_32_of_them(tied):
+    settings = SETTINGS.model_copy(update={"weights": "int4"})
+    small, plain = (planned(config(tied_head=tied), one, torch.bfloat16, 64) for one in (settings, SETTINGS))
+    outside = 2 * 50 * 32 * 2
+    of_layers = (plain.weights - outside) // 2
+    assert small.weights == outside + of_layers // 2 + of_layers // 32 * 4
+
+
 def test_what_fits_passes_and_one_byte_less_is_refused_with_what_to_lower():
     plan = MemoryPlan(loading=100, weights=100, cache=70, adapters=30, step=10)
     plan.check(210)
