@@ -134,9 +134,10 @@ def assert_same_parameters(folder: Path, other: Path) -> None:
         )
 
 
-def test_two_processes_make_the_model_of_one(plan, tmp_path):
+@pytest.mark.parametrize("strategy", ["fsdp", "zero2"])
+def test_two_processes_make_the_model_of_one(strategy, plan, tmp_path):
     """In batches of 60 tokens, of which the two have unequally many; weights in shares, too."""
-    settings = {"method": "full", "strategy": "fsdp", "max_tokens_per_batch": 60}
+    settings = {"method": "full", "strategy": strategy, "max_tokens_per_batch": 60}
     one, two = here(plan("one", 1, **settings)), finish(plan("two", 2, **settings))
     assert losses(two) == pytest.approx(losses(one), **TOLERANCE)
     assert validations(two) == pytest.approx(validations(one), **TOLERANCE)

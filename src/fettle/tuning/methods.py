@@ -209,8 +209,8 @@ class FullTrainee(Trainee):
         with self.arithmetic():
             return self.objective.loss(self, batch)
 
-    def shard(self) -> None:
-        """Keep only this process's share of all weights, from now on.
+    def shard(self, *, is_whole_in_step: bool) -> None:
+        """Keep only this process's share of all weights, from now on (see `Sharded`).
 
         Raises:
             InvalidInput: the model's layers or the settings are not made for it.
@@ -219,7 +219,7 @@ class FullTrainee(Trainee):
             raise InvalidInput(
                 "this model's weights cannot be shared out", hint="Use ddp (FETTLE_STRATEGY=ddp).", param="strategy"
             )
-        self._sharded = Sharded(self.decoder, self._plain_loss)
+        self._sharded = Sharded(self.decoder, self._plain_loss, is_whole_in_step=is_whole_in_step)
         # Layers below are not computed apart from the others.
         self._first_layer = 0
         self._parameters = {name: value for name, value in self.decoder.named_parameters() if name in self._parameters}

@@ -19,12 +19,16 @@ class Sharded(nn.Module):
     Every process computes equally many batches with gradients, and equally many without: each is an exchange.
     """
 
-    def __init__(self, decoder: Decoder, loss: Callable[[Batch], Loss]) -> None:
-        """Replace the decoder's parameters by this process's shares of them; `loss` computes with it."""
+    def __init__(self, decoder: Decoder, loss: Callable[[Batch], Loss], *, is_whole_in_step: bool) -> None:
+        """Replace the decoder's parameters by this process's shares of them; `loss` computes with it.
+
+        With `is_whole_in_step` what a batch's forward pass has brought together stays so until its backward pass is
+        done: fewer exchanges, for the memory of whole weights (ZeRO-2, instead of ZeRO-3).
+        """
         super().__init__()
         self.decoder, self._loss, self._found = decoder, loss, list[Loss]()
         for module in (*decoder.model.layers, self):
-            _sum(fully_shard(module))
+            _sum(fully_shard(module, reshard_after_forward=not is_whole_in_step))
 
     def forward(self, batch: Batch) -> Tensor:
         """The loss's terms."""

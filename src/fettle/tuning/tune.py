@@ -82,9 +82,9 @@ def _shared_out(trainee: Trainee, plan: TuningPlan, team: Team) -> Team:
         if getattr(settings, name):
             hint = f"Use ddp (FETTLE_STRATEGY=ddp), or leave {name} out."
             raise InvalidInput(
-                f"{name} {why}, which shares of weights (fsdp) do not allow", hint=hint, param="strategy"
+                f"{name} {why}, which shares of weights ({plan.strategy}) do not allow", hint=hint, param="strategy"
             )
-    trainee.shard()
+    trainee.shard(is_whole_in_step=plan.strategy == "zero2")
     return replace(team, is_sharded=True)
 
 
@@ -120,8 +120,8 @@ def _tell_team(team: Team, strategy: str, batch_size: int, emit: Emit) -> None:
         text = f"{team.size} processes share the {batch_size} rows of a step"
         idle = f": {team.size - batch_size} of them have nothing to do" if batch_size < team.size else ""
         emit(MessageEvent(level="warning" if idle else "info", text=text + idle, code="processes"))
-    if team.size > 1 and strategy == "fsdp" and not team.is_sharded:
-        text = "each process has all weights: only decoders' methods that train weights share them out (fsdp)"
+    if team.size > 1 and strategy != "ddp" and not team.is_sharded:
+        text = f"each process has all weights: only decoders' methods that train weights share them out ({strategy})"
         emit(MessageEvent(text=text, code="processes"))
 
 

@@ -234,8 +234,8 @@ class TuningPlan(Record):
     cache_path: str | None = Field(default=None, description="folder that jobs share; None keeps nothing for others")
     threads: int = 2
     num_processes: int = Field(default=1, ge=1, description="that share each step's rows, and the threads")
-    strategy: Literal["ddp", "fsdp"] = Field(
-        default="ddp", description="processes that train all weights have them all (ddp), or a share of them (fsdp)"
+    strategy: Literal["ddp", "zero2", "fsdp"] = Field(
+        default="ddp", description="what each process has of weights that are trained, as in the settings"
     )
 
 

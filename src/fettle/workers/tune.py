@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
 
 def _with_others(plan: TuningPlan, path: str) -> FettleError | None:
     # Layers that are brought together and let go leave holes: in a model of 28M weights, a third of the memory.
-    is_sharded = plan.strategy == "fsdp"
+    is_sharded = plan.strategy != "ddp"
     return run_ranks("fettle.workers.tune", path, plan.num_processes, frees_at_once=is_sharded)
 
 
