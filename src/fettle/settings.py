@@ -36,22 +36,29 @@ class Settings(BaseModel):
     num_processes: int = Field(
         default=0, ge=0, le=64, description="processes that share a tuning job's rows and CPU threads; 0 chooses"
     )
-    strategy: Literal["ddp", "fsdp"] = Field(
+    strategy: Literal["ddp", "zero2", "fsdp"] = Field(
         default="ddp",
-        description="what each of these processes has of weights that are trained: all (ddp) or a share (fsdp)",
+        description="what each of these processes has of weights that are trained: all (ddp), a share (fsdp: ZeRO-3), "
+        "or a share except while a batch is computed (zero2)",
     )
     database_url: str = Field(
         default="",
         repr=False,  # it may hold a password
         description="where the database is, e.g. postgresql://USER:PASSWORD@HOST/NAME; empty is a file in the home",
     )
+    artifacts_url: str = Field(
+        default="",
+        repr=False,  # it may hold a password
+        description="where artifacts are kept, e.g. s3://BUCKET/FOLDER or another fsspec URL; the home has copies then",
+    )
     report_to: str = Field(default="", description="where jobs also show their metrics: tensorboard, mlflow, or both")
     dtype: str = Field(
         default="auto", pattern="^(auto|float32|bfloat16)$", description="number type that models are served in"
     )
-    serving_weights: Literal["dtype", "int8"] = Field(
+    serving_weights: Literal["dtype", "int8", "int4"] = Field(
         default="dtype",
-        description="how served weights are kept: in that number type, or in 8 bits (faster, less exact)",
+        description="how served weights are kept: in that number type, in 8 bits (faster, less exact), or in 4 "
+        "(least memory)",
     )
     serving_cache_bytes: int = Field(
         default=1 << 30, ge=1, description="memory of each engine for keys and values, at most"

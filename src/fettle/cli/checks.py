@@ -17,6 +17,7 @@ from fettle.registry.base_models import read_entry
 from fettle.services.orphans import Orphan, Orphans
 from fettle.services.platform import Platform
 from fettle.settings import Settings
+from fettle.store.artifacts import ArtifactStore
 from fettle.store.database import Database
 from fettle.store.migrate import revision
 from fettle.store.repository import Repository
@@ -109,8 +110,8 @@ def database(settings: Settings) -> list[Finding]:
 
 def orphans(settings: Settings) -> list[Finding]:
     """Nothing lies about that belongs to nothing."""
-    with _orphans(settings) as found:
-        left = found.find()
+    with _store(settings) as (repository, artifacts):
+        left = Orphans(settings.home, repository, artifacts).find()
     if not left:
         return [Finding(check="orphans", found="none")]
     hint = "Killed processes left them. `fettle doctor --mend` removes them."
@@ -119,9 +120,16 @@ def orphans(settings: Settings) -> list[Finding]:
 
 def mend(settings: Settings) -> list[Finding]:
     """Remove what `orphans` finds, and tell what it was."""
-    with _orphans(settings) as found:
-        removed = found.remove()
-    return [Finding(check="mended", found=f"{_listed(removed)} removed")] if removed else []
+    with _store(settings) as (repository, artifacts):
+        removed = Orphans(settings.home, repository, artifacts).remove()
+        unsent, unrecorded = artifacts.unsent(), artifacts.unrecorded()
+        artifacts.send_all()
+        for content_hash in unrecorded:
+            artifacts.sweep_one(content_hash)
+    told = [f"{_listed(removed)} removed"] if removed else []
+    told += [f"{len(unsent)} artifacts sent to their URL"] if unsent else []
+    told += [f"{len(unrecorded)} removed from it"] if unrecorded else []
+    return [Finding(check="mended", found="; ".join(told))] if told else []
 
 
 def base_models(settings: Settings) -> list[Finding]:
@@ -140,7 +148,8 @@ def artifacts(settings: Settings) -> list[Finding]:
     before = len(list(root.glob("??/*")))
     with Platform(settings) as platform:  # opening it sweeps
         models = platform.everywhere.custom_models.list()
-        missing = [finding for model in models for finding in _missing(platform, model)]
+        missing = [] if settings.artifacts_url else [one for model in models for one in _missing(platform, model)]
+    missing += _at_url(settings)
     orphaned = before - len(list(root.glob("??/*")))
     swept = f"; {orphaned} orphaned folders removed" if orphaned else ""
     return missing or [Finding(check="artifacts", found=f"{len(models)} custom models, all files there{swept}")]
@@ -160,13 +169,25 @@ def examine(check: Check, settings: Settings) -> list[Finding]:
 
 
 @contextmanager
-def _orphans(settings: Settings) -> Iterator[Orphans]:
+def _store(settings: Settings) -> Iterator[tuple[Repository, ArtifactStore]]:
     settings.make_home()
     opened = Database.open(settings.database)
     try:
-        yield Orphans(settings.home, Repository(opened))
+        repository = Repository(opened)
+        yield repository, ArtifactStore(settings.home / "artifacts", repository, settings.artifacts_url)
     finally:
         opened.close()
+
+
+def _at_url(settings: Settings) -> list[Finding]:
+    """What the folders at `artifacts_url` have too few or too many."""
+    with _store(settings) as (_, store):
+        unsent, unrecorded = store.unsent(), store.unrecorded()
+    if not unsent and not unrecorded:
+        return []
+    found = f"{len(unsent)} artifacts are not at their URL, {len(unrecorded)} there belong to nothing"
+    hint = "`fettle doctor --mend` sends the ones and removes the others."
+    return [Finding(check="artifacts", state="error" if unsent else "warning", found=found, hint=hint)]
 
 
 def _listed(orphans: Sequence[Orphan]) -> str:

@@ -17,7 +17,9 @@ _MARKS = {"ok": "[green]ok[/]     ", "warning": "[yellow]warning[/]", "error": "
 
 @app.command()
 def doctor(
-    mends: Annotated[bool, typer.Option("--mend", help="Remove what killed processes left.")] = False,
+    mends: Annotated[
+        bool, typer.Option("--mend", help="Remove what killed processes left, and send artifacts that their URL lacks.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check this installation."""

@@ -49,15 +49,12 @@ def back_up(settings: Settings, file: Path) -> About:
     """
     if file.exists():
         raise Conflict(f"{file} is there already", hint="Give another name, or move it away.", param="file")
-    database = Database.open(settings.database)
-    try:
-        store = ArtifactStore(settings.home / "artifacts", Repository(database))
+    with _artifacts(settings) as (database, store):
+        store.fetch_all()  # what comes while this goes on is on this disk
         # Below the artifacts: on the disk that the links need, and swept if this process is killed.
         with store.draft() as folder, storage_told(f"the backup {file} cannot be written"):
             about = _copy(settings.home, database, folder)
             _pack(folder, file)
-    finally:
-        database.close()
     return about
 
 
@@ -69,7 +66,8 @@ def restore(settings: Settings, file: Path) -> About:
     Raises:
         Conflict: the home folder or the database is not empty.
         InvalidInput: the file is no backup.
-        StorageFailed: the backup is damaged, or the disk is full; nothing is left behind.
+        StorageFailed: the backup is damaged, or the disk is full; nothing is left behind. Or the artifacts cannot be
+            sent to their URL: then the home is whole, and `fettle doctor --mend` sends them.
     """
     home = settings.home
     if home.exists() and any(home.iterdir()):
@@ -83,7 +81,18 @@ def restore(settings: Settings, file: Path) -> About:
             for part in (folder / _HOME).iterdir():
                 part.rename(home / part.name)
             sync(home)
+    with _artifacts(settings) as (_, store):
+        store.send_all()
     return about
+
+
+@contextmanager
+def _artifacts(settings: Settings) -> Iterator[tuple[Database, ArtifactStore]]:
+    database = Database.open(settings.database)
+    try:
+        yield database, ArtifactStore(settings.home / "artifacts", Repository(database), settings.artifacts_url)
+    finally:
+        database.close()
 
 
 def _copy(home: Path, database: Database, folder: Path) -> About:

@@ -31,9 +31,9 @@ class Orphan(Record):
 class Orphans:
     """The orphans of one home folder."""
 
-    def __init__(self, home: Path, repository: Repository) -> None:
-        """Those in `home`, whose records are in `repository`."""
-        self._home, self._repository = home, repository.everywhere
+    def __init__(self, home: Path, repository: Repository, artifacts: ArtifactStore) -> None:
+        """Those in `home`, whose records are in `repository`, and of its artifacts."""
+        self._home, self._repository, self._artifacts = home, repository.everywhere, artifacts
 
     def find(self) -> list[Orphan]:
         """Everything that belongs to nothing; nothing is changed.
@@ -64,7 +64,7 @@ class Orphans:
         with self._repository.write() as records:  # another look: somebody may have come to need it
             if content_hash not in needed_artifacts(records):
                 records.delete(Artifact, content_hash)
-        ArtifactStore(self._home / "artifacts", self._repository).sweep_one(content_hash)
+        self._artifacts.sweep_one(content_hash)
 
 
 def needed_artifacts(records: Records) -> set[str]:

@@ -346,6 +346,7 @@ class TuningJobs:
 
     def _plan(self, job: TuningJob) -> TuningPlan:
         folder, base = self.folder(job.id), self._base_models.get(job.spec.base)
+        self._artifacts.path(job.dataset_hash)  # its rows are on this disk then
         threads = threads_of(self._repository, job, self._settings.threads)
         return TuningPlan(
             spec=job.spec,

@@ -45,7 +45,7 @@ class Shared:
         """What is shared in `settings.home`, on `database`."""
         self.settings, self.workers = settings, workers
         self.repository, self.events = Repository(database), EventLog(database)
-        self.artifacts = ArtifactStore(settings.home / "artifacts", self.repository)
+        self.artifacts = ArtifactStore(settings.home / "artifacts", self.repository, settings.artifacts_url)
         self.base_models = BaseModelRegistry(self.repository)
 
     @cached_property

@@ -3,13 +3,14 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fettle.errors import NotFound, StorageFailed
 from fettle.store.files import bring, files_in, storage_told, sync
+from fettle.store.remote_folders import RemoteFolders
 from fettle.store.repository import Artifact, Records, Repository
 from fettle.types.ids import new_id, now
 
@@ -26,13 +27,19 @@ class Staged:
 class ArtifactStore:
     """Immutable folders by the hash of their content.
 
-    At every moment: what is recorded is there and whole. What is there and not recorded, `sweep` removes.
+    At every moment: what is recorded is there and whole. What is there and not recorded, `sweep` removes. With a URL,
+    the folders there are the ones that count, and those on this disk are copies that may go.
     """
 
-    def __init__(self, root: Path, repository: Repository) -> None:
-        """The artifacts under `root`, recorded in `repository`."""
+    def __init__(self, root: Path, repository: Repository, url: str = "") -> None:
+        """The artifacts under `root` of a home folder, and at `url` if one is given, recorded in `repository`.
+
+        Raises:
+            InvalidInput: nothing can be kept at such a URL.
+        """
         self.root, self._repository = root, repository
         self._staging = root / "staging"
+        self._remote = RemoteFolders(url, root.parent) if url else None
 
     def add(self, files: Mapping[str, Path]) -> Artifact:
         """Keep these files (relative name -> where it is now) as one folder.
@@ -50,29 +57,26 @@ class ArtifactStore:
         Raises:
             StorageFailed: the disk is full or may not be written, also when that shows inside the block.
         """
-        folder = self._staging / f"{os.getpid()}-{new_id('draft')}"
-        try:
-            with storage_told(f"files cannot be kept in {self.root}"):
-                folder.mkdir(parents=True)
-                yield folder / "draft"
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with self._work_folder("draft") as folder, storage_told(f"files cannot be kept in {self.root}"):
+            folder.mkdir(parents=True)
+            yield folder / "draft"
 
     @contextmanager
     def staged(self, files: Mapping[str, Path], *, is_linked: bool = False) -> Iterator[Staged]:
         """Copy files to this disk (or link them, when they are ours and will not change) to `place` them later.
 
+        They are sent to the URL too: what takes long comes before the transaction of `place`.
+
         Raises:
             StorageFailed: as for `add`.
         """
-        folder = self._staging / f"{os.getpid()}-{new_id('stage')}"
-        try:
+        with self._work_folder("stage") as folder:
             with storage_told(f"files cannot be kept in {self.root}"):
                 sizes_and_digests = _stage(files, folder, is_linked)
             sizes = [size for size, _ in sizes_and_digests.values()]
-            yield Staged(_hash({name: digest for name, (_, digest) in sizes_and_digests.items()}), sum(sizes), folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            content_hash = _hash({name: digest for name, (_, digest) in sizes_and_digests.items()})
+            self._send(content_hash, folder)
+            yield Staged(content_hash, sum(sizes), folder)
 
     def place(self, staged: Staged, records: Records) -> Artifact:
         """Move staged files to their place and record them, inside the caller's write transaction."""
@@ -82,6 +86,8 @@ class ArtifactStore:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 staged.folder.rename(target)
                 sync(target.parent)
+        # Only a look, unless somebody removed meanwhile what nobody had recorded.
+        self._send(staged.hash, target)
         known = records.find(Artifact, hash=staged.hash)
         if known:
             return known[0]
@@ -92,13 +98,15 @@ class ArtifactStore:
         return self.root / content_hash[:2] / content_hash
 
     def path(self, content_hash: str) -> Path:
-        """The folder with this content; nobody may change what is in it.
+        """The folder with this content, fetched from the URL if it is not here; nobody may change what is in it.
 
         Raises:
             NotFound: there is none.
+            StorageFailed: it cannot be fetched.
         """
         target = self.place_of(content_hash)
-        if not self._repository.find(Artifact, hash=content_hash) or not target.is_dir():
+        is_recorded = bool(self._repository.find(Artifact, hash=content_hash))
+        if not is_recorded or not (target.is_dir() or self._fetched(content_hash)):
             raise NotFound(f"there is no artifact {content_hash}", hint="It was deleted, or its files were removed.")
         return target
 
@@ -123,15 +131,18 @@ class ArtifactStore:
 
     def sweep_one(self, content_hash: str) -> None:
         """Remove the files of an artifact that is not recorded (any more)."""
-        trash = self._staging / f"{os.getpid()}-{new_id('trash')}"
-        with storage_told(f"the artifact {content_hash} cannot be removed"):
+        with self._work_folder("trash") as trash, storage_told(f"the artifact {content_hash} cannot be removed"):
             self._staging.mkdir(parents=True, exist_ok=True)
-            # In a write transaction: nobody can record the same content between the look and the rename.
+            # In a write transaction: nobody can record the same content between the look and what follows.
             with self._repository.write() as records:
-                target = self.place_of(content_hash)
-                if not records.find(Artifact, hash=content_hash) and target.exists():
-                    target.rename(trash)
-            shutil.rmtree(trash, ignore_errors=True)
+                if not records.find(Artifact, hash=content_hash):
+                    self._take_away(content_hash, trash)
+
+    def _take_away(self, content_hash: str, trash: Path) -> None:
+        if self._remote:
+            self._remote.remove(content_hash)
+        if (target := self.place_of(content_hash)).exists():
+            target.rename(trash)
 
     def sweep(self) -> None:
         """Remove what killed processes left: half-written files and folders that were never recorded."""
@@ -142,6 +153,81 @@ class ArtifactStore:
         for folder in self.root.glob("??/*"):
             if folder.name not in recorded:
                 self.sweep_one(folder.name)
+
+    def unsent(self) -> Set[str]:
+        """The hashes of what is recorded and not at the URL, e.g. because it was kept before there was a URL.
+
+        Raises:
+            StorageFailed: the URL cannot be read.
+        """
+        if self._remote is None:
+            return set()
+        there, recorded = self._remote.listing(), {artifact.hash for artifact in self._repository.find(Artifact)}
+        return {one for one in recorded if one not in there or (self._here(one) or there[one]) != there[one]}
+
+    def unrecorded(self) -> Set[str]:
+        """The hashes of what is at the URL and not recorded: what killed processes had sent.
+
+        Raises:
+            StorageFailed: the URL cannot be read.
+        """
+        recorded = {artifact.hash for artifact in self._repository.find(Artifact)}
+        return self._remote.listing().keys() - recorded if self._remote else set()
+
+    def send_all(self) -> None:
+        """Send what is recorded and not at the URL; it has to be on this disk.
+
+        Raises:
+            NotFound: it is not.
+            StorageFailed: it cannot be sent.
+        """
+        for content_hash in self.unsent():
+            self._send(content_hash, self.path(content_hash))
+
+    def fetch_all(self) -> None:
+        """Have everything that is recorded on this disk.
+
+        Raises:
+            NotFound: something is nowhere.
+            StorageFailed: it cannot be fetched.
+        """
+        for artifact in self._repository.find(Artifact):
+            self.path(artifact.hash)
+
+    def _here(self, content_hash: str) -> dict[str, int]:
+        """The sizes of the files on this disk, by name; none if the folder is not here."""
+        return {name: path.stat().st_size for name, path in files_in(self.place_of(content_hash)).items()}
+
+    def _send(self, content_hash: str, folder: Path) -> None:
+        if self._remote:
+            self._remote.keep(content_hash, folder)
+
+    def _fetched(self, content_hash: str) -> bool:
+        """Whether the folder was at the URL; it is in its place then."""
+        if self._remote is None:
+            return False
+        target = self.place_of(content_hash)
+        with self._work_folder("fetch") as folder, storage_told(f"files cannot be kept in {self.root}"):
+            if not self._remote.bring(content_hash, folder):
+                return False
+            if hash_of(folder) != content_hash:
+                fault = f"the artifact {content_hash} at {self._remote.name} was changed or damaged"
+                raise StorageFailed(fault, hint="Restore it from a backup.")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):
+                folder.rename(target)
+            if not target.is_dir():  # else somebody has fetched it meanwhile
+                raise OSError(f"{folder} cannot be moved to {target}")
+        return True
+
+    @contextmanager
+    def _work_folder(self, kind: str) -> Iterator[Path]:
+        """Where a folder can be made that bears this process' id; it is gone after the block."""
+        folder = self._staging / f"{os.getpid()}-{new_id(kind)}"
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def hash_of(folder: Path) -> str:

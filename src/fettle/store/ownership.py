@@ -1,12 +1,14 @@
-"""Which home folder a database on a server belongs to: two homes in one database would sweep each other's files."""
+"""Which home folder something that several could reach belongs to: two homes would sweep each other's files."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, RowMapping, insert, select
 
 from fettle.errors import Conflict
 from fettle.store.database import Database
-from fettle.store.files import write_whole
+from fettle.store.files import storage_told, write_whole
 from fettle.store.tables import installation
 from fettle.types.ids import new_id, now
 
@@ -36,14 +38,30 @@ def claim(database: Database, home: Path) -> None:
         )
 
 
+def home_id(home: Path) -> str:
+    """What this home folder is called, wherever it is moved; made at the first question.
+
+    Raises:
+        StorageFailed: the folder cannot be written.
+    """
+    if found := _id_of(home):
+        return found
+    draft = home / f".{ID_FILE}-{os.getpid()}"
+    write_whole(draft, new_id("home").encode())
+    with storage_told(f"the home folder {home} cannot be written"), suppress(FileExistsError):
+        os.link(draft, home / ID_FILE)  # unlike a rename, it leaves what another process was the first to give
+    draft.unlink()
+    return home_id(home)
+
+
 def _owner(connection: Connection) -> RowMapping | None:
     return connection.execute(select(installation)).mappings().first()
 
 
-def _record(connection: Connection, home: Path, home_id: str) -> RowMapping:
+def _record(connection: Connection, home: Path, owner_id: str) -> RowMapping:
     """The id is in the folder first: a process that is killed in between has claimed nothing."""
-    write_whole(home / ID_FILE, home_id.encode())
-    connection.execute(insert(installation).values(id=home_id, home=str(home), created_at=now()))
+    write_whole(home / ID_FILE, owner_id.encode())
+    connection.execute(insert(installation).values(id=owner_id, home=str(home), created_at=now()))
     owner = _owner(connection)
     assert owner is not None
     return owner

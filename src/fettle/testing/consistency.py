@@ -86,7 +86,8 @@ def _events(platform: Platform, repository: Repository) -> Faults:
 
 
 def _artifacts(platform: Platform, repository: Repository) -> Faults:
-    store = ArtifactStore(platform.settings.home / "artifacts", repository)
+    settings = platform.settings
+    store = ArtifactStore(settings.home / "artifacts", repository, settings.artifacts_url)
     with repository.read() as records:
         recorded, needed = {artifact.hash for artifact in records.find(Artifact)}, needed_artifacts(records)
     for content_hash in sorted(recorded | needed):

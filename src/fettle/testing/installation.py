@@ -61,7 +61,7 @@ def _register(settings: Settings, job: TuningJob, adapter: Path, kind: str) -> C
     """Record an adapter as what a job has made."""
     database = Database.open(settings.database)
     repository = Repository(database)
-    registry = CustomModels(repository, ArtifactStore(settings.home / "artifacts", repository))
+    registry = CustomModels(repository, ArtifactStore(settings.home / "artifacts", repository, settings.artifacts_url))
     try:
         running = repository.move(TuningJob, job.id, "running")
         return registry.finish(registry.begin(running, adapter, kind=kind, prompt_format="prompt", metrics={}))

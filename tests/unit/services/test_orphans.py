@@ -28,7 +28,7 @@ def repository(settings: Settings) -> Iterator[Repository]:
 
 @pytest.fixture
 def orphans(platform: Platform, settings: Settings, repository: Repository) -> Orphans:
-    return Orphans(settings.home, repository)
+    return Orphans(settings.home, repository, ArtifactStore(settings.home / "artifacts", repository))
 
 
 def test_an_installation_at_work_has_none(create: Create, platform: Platform, orphans: Orphans) -> None:
