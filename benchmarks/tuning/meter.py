@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from fettle.tuning.memory import peak_memory_bytes
+
 #: Steps that prepare what later ones use are not timed.
 WARMUP = 2
 #: Of all contenders, in every step.
@@ -51,7 +53,9 @@ class Meter:
 
 def peak_mb() -> float:
     """The most memory that this process, or one that it waited for, has held, libraries included."""
-    return max(usage.ru_maxrss for usage in _usages()) / 1024
+    # Of itself not `ru_maxrss`: Linux lets a process begin with the peak of the one that started it.
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    return max(peak_memory_bytes(), children) / 2**20
 
 
 def _now() -> tuple[float, float]:
