@@ -1,6 +1,7 @@
 """Do T-Few's losses and its vectors help with few rows, as published, on the packaged base model?
 
-Three ways to learn to choose, five seeds: each draws its own rows. Source of the question: T-Few, arXiv 2205.05638, section 3.
+Three ways to learn to choose, five seeds, each of which draws its own rows. Source of the question: arXiv 2205.05638,
+section 3.
 """
 
 import argparse
