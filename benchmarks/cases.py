@@ -172,19 +172,19 @@ def tuned(
         plan = plan_of(case, settings, train, Path(name), validation_path=validation, threads=threads)
         told = {"method": case.method, "form": case.form, "base": case.base, "settings": dict(settings)}
         try:
-            return told | _run(case, plan, test)
+            return told | _run(plan, test)
         except TrainingFailed as error:
             return told | {"failed": error.message}
 
 
-def _run(case: Case, plan: TuningPlan, test: Path) -> dict[str, Any]:
+def _run(plan: TuningPlan, test: Path) -> dict[str, Any]:
     events: list[Any] = []
     start = time.process_time()
     result = (tune_classifier if is_encoder(Path(plan.base_path)) else tune)(plan, events.append)
     seconds = time.process_time() - start
     output = Path(plan.output_path)
     return {
-        "scores": _scores(case, plan, test),
+        "scores": _scores(plan, test),
         "validation_loss": [round(e.validation.loss, 4) for e in events if isinstance(e, EvaluationEvent)],
         "cpu_seconds": round(seconds, 1),
         "tokens_per_cpu_second": round(result.trained_tokens / seconds),
@@ -193,9 +193,9 @@ def _run(case: Case, plan: TuningPlan, test: Path) -> dict[str, Any]:
     }
 
 
-def _scores(case: Case, plan: TuningPlan, test: Path) -> dict[str, dict[str, float]]:
+def _scores(plan: TuningPlan, test: Path) -> dict[str, dict[str, float]]:
     """Each metric's mean and its 95 % interval."""
-    is_whole = method_of(case).kind is None and not is_encoder(Path(plan.base_path))
+    is_whole = (Path(plan.output_path) / "config.json").exists()
     asked = EvaluationPlan(
         base_path=plan.output_path if is_whole else plan.base_path,
         adapter_path=None if is_whole else plan.output_path,

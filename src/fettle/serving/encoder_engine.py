@@ -13,7 +13,7 @@ from torch import Tensor
 from fettle.adapters.bank import BASE, AdapterBank
 from fettle.adapters.files import CONFIG
 from fettle.adapters.inject import inject
-from fettle.errors import FettleError, InvalidInput, unknown
+from fettle.errors import FettleError, InvalidInput, UnsupportedModel, unknown
 from fettle.models.encoder import Encoder, embeddings
 from fettle.models.encoder_files import load_encoder
 from fettle.models.head import Head, load_head
@@ -118,6 +118,9 @@ class EncoderEngine:
         Raises:
             UnsupportedModel: it cannot be read, or does not fit the encoder; the old one then stays.
         """
+        if (folder / "config.json").exists():
+            fault = f"{folder} holds a whole encoder, not an adapter or a head for this one"
+            raise UnsupportedModel(fault, hint="Serve it as a model of its own.")
         head, has_adapter = load_head(folder, self._encoder.config.hidden_size), (folder / CONFIG).exists()
         if has_adapter:
             self._adapters.add(name, folder)

@@ -157,6 +157,14 @@ def test_a_request_that_is_aborted_is_forgotten(engine):
     assert set(finished(engine)) == {"2"}
 
 
+def test_an_encoder_with_a_head_is_no_version_of_another_one(engine, versions, tmp_path):
+    """Its head would be asked about the other's vectors, and answer something."""
+    shutil.copytree(tiny_encoder(tmp_path / "tuned"), tmp_path / "whole", dirs_exist_ok=True)
+    shutil.copytree(versions["plain"], tmp_path / "whole", dirs_exist_ok=True)
+    with pytest.raises(UnsupportedModel, match="a whole encoder"):
+        engine.add_adapter("whole", tmp_path / "whole")
+
+
 def test_a_version_of_another_encoder_is_refused_and_the_old_one_stays(engine, tmp_path, base, versions):
     other = tiny_encoder(tmp_path / "other", intermediate_size=80)
     folder = tiny_classifier(tmp_path / "strange", other, ("x", "y"), seed=1, rank=4)
