@@ -10,6 +10,9 @@ from fettle.store.remote_folders import RemoteFolders
 from fettle.store.repository import Artifact, Repository
 
 
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
 @pytest.fixture(params=["memory", "file"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{request.param}://{tmp_path}/bucket"
