@@ -1,16 +1,23 @@
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fettle.errors import Conflict, InvalidInput, NotFound, StorageFailed
 from fettle.store.artifacts import ArtifactStore, hash_of
+from fettle.store.database import Database
 from fettle.store.files import files_in
 from fettle.store.remote_folders import RemoteFolders
 from fettle.store.repository import Artifact, Repository
 
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[Repository]:
+    """One kind of database is enough here."""
+    database = Database.open(tmp_path / "fettle.db")
+    yield Repository(database)
+    database.close()
 
 
 @pytest.fixture(params=["memory", "file"])
