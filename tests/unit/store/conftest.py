@@ -21,6 +21,16 @@ def repository(database: Database) -> Repository:
     return Repository(database)
 
 
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder with two files of 25,602 bytes together."""
+    folder = tmp_path / "source"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "inner" / "weights").write_bytes(bytes(range(256)) * 100)
+    return folder
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Where a database without any table is, of every kind."""

@@ -34,15 +34,6 @@ def store(tmp_path: Path, repository: Repository) -> ArtifactStore:
     return ArtifactStore(tmp_path / "artifacts", repository)
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    folder = tmp_path / "source"
-    (folder / "inner").mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
-    (folder / "inner" / "weights").write_bytes(bytes(range(256)) * 100)
-    return folder
-
-
 def test_a_folder_comes_back_whole(store: ArtifactStore, source: Path) -> None:
     kept = store.add(files_in(source))
     found = files_in(store.path(kept.hash))

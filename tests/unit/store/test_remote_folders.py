@@ -30,15 +30,6 @@ def store(tmp_path: Path, repository: Repository, url: str) -> ArtifactStore:
     return ArtifactStore(tmp_path / "home" / "artifacts", repository, url)
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    folder = tmp_path / "source"
-    (folder / "inner").mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
-    (folder / "inner" / "weights").write_bytes(bytes(range(256)) * 100)
-    return folder
-
-
 def remote(store: ArtifactStore, url: str) -> RemoteFolders:
     return RemoteFolders(url, store.root.parent)
 
