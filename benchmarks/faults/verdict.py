@@ -92,7 +92,7 @@ def _batch_errors(platform: Platform, ledger: Ledger) -> Faults:
 
 def _answers(platform: Platform, batch: Batch) -> list[dict[str, Any]]:
     paths = [platform.files.path(platform.files.get(one)) for one in (batch.output_file, batch.error_file) if one]
-    return [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]
 
 
 CLAIMS: dict[str, Callable[[Platform, Ledger], Faults]] = {

@@ -86,6 +86,19 @@ def test_every_request_is_answered_as_if_it_had_been_sent_alone(serving, scripte
     run(test)
 
 
+def test_an_answer_is_one_line_to_whoever_splits_text(serving, scripted):
+    """Python's `splitlines` ends a line at more characters than JSON escapes."""
+    ends = "".join(map(chr, [10, 13, 11, 12, 28, 29, 30, 0x85, 0x2028, 0x2029]))
+
+    async def test():
+        scripted.engines = ScriptedEngines({"small": ["one", ends, "two"]})
+        async with serving(scripted) as server, server.client() as client:
+            found = await lines(client, (await ended(client, await begun(client, [request("r")]))).output_file_id)
+        assert found["r"]["response"]["body"]["choices"][0]["message"]["content"] == f"one{ends}two"
+
+    run(test)
+
+
 def test_a_request_that_fails_stands_in_the_error_file_and_the_others_are_answered(serving, scripted):
     async def test():
         scripted.engines.failures["broken"] = InvalidInput("this cannot be done")

@@ -34,6 +34,8 @@ MAX_FAULTS = 1000
 #: Times that a request is sent whose engine dies; a request may be what it dies of.
 MAX_TRIES = 3
 RETRY_SECONDS = 1.0
+#: JSON does not escape these in texts.
+_LINE_ENDS = "\x85\u2028\u2029"
 
 
 @dataclass(frozen=True)
@@ -198,4 +200,12 @@ def _model_check(backend: Backend) -> Callable[[str], str]:
 
 def _answer(row: Row, *, is_error: bool, **told: Any) -> Answer:
     custom_id = row.value["custom_id"]
-    return Answer(custom_id, encode({"id": new_id("batch_req"), "custom_id": custom_id, **told}), is_error)
+    line = encode({"id": new_id("batch_req"), "custom_id": custom_id, **told})
+    return Answer(custom_id, _unbroken(line), is_error)
+
+
+def _unbroken(line: bytes) -> bytes:
+    """The same JSON without characters at which `str.splitlines` ends a line: clients read the file by it."""
+    for end in _LINE_ENDS:
+        line = line.replace(end.encode(), rb"\u%04x" % ord(end))
+    return line
