@@ -117,6 +117,8 @@ def _size(folder: Path) -> int:
 
 def _vllm(installer: Installer) -> None:
     installer.pip("install", VERSIONS["vllm"])
+    # What pip finds of these may be built for another torch, and then transformers fails; texts need none of them.
+    installer.pip("uninstall", "-y", "torchvision", "torchaudio", "torchcodec")
 
 
 def _llama_cpp(installer: Installer) -> None:
