@@ -32,6 +32,7 @@ try:
     for _ in range(200):
         os.kill(pid, 0)
         time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
 except (OSError, ValueError):
     pass  # it has ended
 shutil.rmtree(folder, ignore_errors=True)

@@ -118,4 +118,4 @@ def test_the_trunk_cache_changes_no_loss(plan, tmp_path):
 def test_shares_of_its_weights_are_refused(plan, tmp_path):
     trainee = trainee_for(plan(method="full").spec, foreign_model(tmp_path / "gpt2", "gpt2"), torch.float32)
     with pytest.raises(InvalidInput, match="cannot be shared out"):
-        trainee.shard()
+        trainee.shard(is_whole_in_step=False)
