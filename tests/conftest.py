@@ -1,4 +1,4 @@
-"""What all tests share: the kinds of databases (what asks for `database_url` is tested on each), and less garbage."""
+"""What all tests share: their order, less garbage, and the kinds of databases on which `database_url` is tested."""
 
 import gc
 from collections.abc import Iterator
@@ -6,6 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from fettle.testing.postgres import Postgres, running_postgres
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest: at the end, one worker would be left with it."""
+    items.sort(key=lambda item: "e2e" not in item.keywords)
 
 
 def pytest_collection_finish() -> None:

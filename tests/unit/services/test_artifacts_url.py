@@ -17,9 +17,9 @@ from fettle.testing.model_files import write_model_files
 from tests.unit.services.conftest import WORKERS, Create
 
 
-@pytest.fixture(params=["memory", "file"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "home", threads=1, artifacts_url=f"{request.param}://{tmp_path}/bucket")
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", threads=1, artifacts_url=f"memory://{tmp_path}/bucket")
 
 
 @pytest.fixture
