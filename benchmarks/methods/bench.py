@@ -74,7 +74,7 @@ def speed(asked: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
     case, rows = CASES[asked["case"]], asked["steps"] * BATCH_SIZE
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        train, _ = tickets(rows, 1).written(case.form, folder)
+        train, _ = tickets(rows, 20).written(case.form, folder)
         return _measured(case, train, folder, args.threads)
 
 
