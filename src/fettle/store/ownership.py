@@ -1,14 +1,13 @@
 """Which home folder something that several could reach belongs to: two homes would sweep each other's files."""
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, RowMapping, insert, select
 
 from fettle.errors import Conflict
 from fettle.store.database import Database
-from fettle.store.files import storage_told, write_whole
+from fettle.store.files import write_whole
+from fettle.store.locks import locked
 from fettle.store.tables import installation
 from fettle.types.ids import new_id, now
 
@@ -28,7 +27,7 @@ def claim(database: Database, home: Path) -> None:
         owner, mine = _owner(connection), _id_of(home)
     if owner is None:
         with database.write() as connection:  # who was first has it, hence another look
-            owner = _owner(connection) or _record(connection, home, mine or new_id("home"))
+            owner = _owner(connection) or _record(connection, home)
         mine = _id_of(home)
     if owner["id"] != mine:
         raise Conflict(
@@ -44,24 +43,21 @@ def home_id(home: Path) -> str:
     Raises:
         StorageFailed: the folder cannot be written.
     """
-    if found := _id_of(home):
-        return found
-    draft = home / f".{ID_FILE}-{os.getpid()}"
-    write_whole(draft, new_id("home").encode())
-    with storage_told(f"the home folder {home} cannot be written"), suppress(FileExistsError):
-        os.link(draft, home / ID_FILE)  # unlike a rename, it leaves what another process was the first to give
-    draft.unlink()
-    return home_id(home)
+    with locked(home / f"{ID_FILE}.lock"):
+        found = _id_of(home)
+        if found is None:
+            found = new_id("home")
+            write_whole(home / ID_FILE, found.encode())
+    return found
 
 
 def _owner(connection: Connection) -> RowMapping | None:
     return connection.execute(select(installation)).mappings().first()
 
 
-def _record(connection: Connection, home: Path, owner_id: str) -> RowMapping:
+def _record(connection: Connection, home: Path) -> RowMapping:
     """The id is in the folder first: a process that is killed in between has claimed nothing."""
-    write_whole(home / ID_FILE, owner_id.encode())
-    connection.execute(insert(installation).values(id=owner_id, home=str(home), created_at=now()))
+    connection.execute(insert(installation).values(id=home_id(home), home=str(home), created_at=now()))
     owner = _owner(connection)
     assert owner is not None
     return owner
