@@ -57,8 +57,8 @@ class Settings(BaseModel):
     )
     serving_weights: Literal["dtype", "int8", "int4"] = Field(
         default="dtype",
-        description="how served weights are kept: in that number type, in 8 bits (faster, less exact), or in 4 "
-        "(least memory)",
+        description="how served weights are kept: in that number type, in 8 bits (less memory, less exact), "
+        "or in 4 (least of both)",
     )
     serving_cache_bytes: int = Field(
         default=1 << 30, ge=1, description="memory of each engine for keys and values, at most"

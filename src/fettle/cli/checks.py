@@ -119,7 +119,7 @@ def orphans(settings: Settings) -> list[Finding]:
 
 
 def mend(settings: Settings) -> list[Finding]:
-    """Remove what `orphans` finds, and tell what it was."""
+    """Remove what belongs to nothing, here and at `artifacts_url`, send what is missing there, and tell what it was."""
     with _store(settings) as (repository, artifacts):
         removed = Orphans(settings.home, repository, artifacts).remove()
         unsent, unrecorded = artifacts.unsent(), artifacts.unrecorded()
