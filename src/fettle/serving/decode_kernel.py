@@ -1,8 +1,7 @@
-"""Attention of single tokens straight from the paged cache, compiled for this machine's processor when first used.
+"""Attention of single tokens straight from the paged cache.
 
 torch's kernel needs every sequence's keys and values gathered into one rectangle, and in bf16 it takes several times as
-long for a single query as in float32. This one reads them where they lie, once, and sums in float32. It works in the
-threads of torch: both use the OpenMP library that torch brings along.
+long for a single query as in float32. This one reads them where they lie, once, and sums in float32.
 Shapes: R tokens, K key/value heads, G query heads for each of them, D head dimension, B blocks, S their size, W width.
 """
 
@@ -11,13 +10,10 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from numba.extending import overload
 from torch import Tensor
 
-# Before the first parallel call: beside threads of numba's own, those of torch would go on spinning.
-numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
-#: Sums may be taken in any order, and products fused with them; what is not a number stays so.
-_FAST = {"reassoc", "contract", "nsz", "arcp"}
+from fettle.models.compiled import compiled, like, num_threads, wide
+
 #: With fewer tokens for each thread, they share out single heads; else whole tokens, so that blocks are read in order.
 _TOKENS_PER_THREAD = 4
 
@@ -35,15 +31,12 @@ def attend_paged(
         starts_R: the first position that each token sees, int64.
         ends_R: the first that it does not see any more, int64.
     """
-    threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
     num_rows, num_heads, _, size = q_RKGD.shape
-    heads_at_once = num_heads if num_rows >= _TOKENS_PER_THREAD * threads else 1
-    out = torch.empty(q_RKGD.shape, dtype=torch.float32)
-    arrays = map(_array, (q_RKGD.contiguous(), keys_BSKD, values_BSKD, tables_RW, starts_R, ends_R, out))
-    numba.set_num_threads(threads)
-    with numba.parallel_chunksize(1):  # some sequences are much longer than others
-        _attend(*arrays, np.float32(size**-0.5), heads_at_once)
-    return out.to(q_RKGD.dtype)
+    heads_at_once = num_heads if num_rows >= _TOKENS_PER_THREAD * num_threads() else 1
+    out = torch.empty(q_RKGD.shape, dtype=q_RKGD.dtype)
+    paged = keys_BSKD, values_BSKD, tables_RW, starts_R, ends_R
+    _attend(q_RKGD.contiguous(), *paged, out, size**-0.5, heads_at_once)
+    return out
 
 
 def prepare(dtype: torch.dtype) -> None:
@@ -52,33 +45,7 @@ def prepare(dtype: torch.dtype) -> None:
     attend_paged(one, one, one, torch.zeros(1, 1, dtype=torch.int64), torch.tensor([0]), torch.tensor([1]))
 
 
-def _array(tensor: Tensor) -> Any:
-    """The same memory; numpy has no bf16, so its bits are shown as integers."""
-    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
-
-
-def _wide(x: Any) -> Any:
-    """A number as float32; only compiled functions know how."""
-    raise TypeError(f"{x!r} is outside a compiled function")
-
-
-@overload(_wide, inline="always", strict=False)  # type: ignore[untyped-decorator]
-def _overloaded(x: Any) -> Any:
-    # A bf16 is the upper half of a float32.
-    if x == numba.types.uint16:
-        return lambda x: np.uint32(np.uint32(x) << np.uint32(16)).view(np.float32)
-    return lambda x: x
-
-
-def _compiled(function: Any) -> Any:
-    options = {"parallel": True, "fastmath": _FAST, "error_model": "numpy"}
-    try:
-        return numba.njit(function, cache=True, **options)
-    except RuntimeError:  # no folder to keep it in may be written: each process compiles it anew
-        return numba.njit(function, **options)
-
-
-@_compiled
+@compiled
 def _attend(
     q: Any, keys: Any, values: Any, tables: Any, starts: Any, ends: Any, out: Any, scale: Any, at_once: Any
 ) -> None:
@@ -94,7 +61,7 @@ def _attend(
         for h in range(at_once):
             for g in range(num_queries):
                 for d in range(size):
-                    vectors[h, g, d] = _wide(q[row, head + h, g, d]) * scale
+                    vectors[h, g, d] = wide(q[row, head + h, g, d]) * scale
         for number in range(start // block_size, -(-end // block_size)):
             block, first = tables[row, number], number * block_size
             for place in range(max(start, first), min(end, first + block_size)):
@@ -102,7 +69,7 @@ def _attend(
                     for g in range(num_queries):
                         score = np.float32(0)
                         for d in range(size):
-                            score += vectors[h, g, d] * _wide(keys[block, place - first, head + h, d])
+                            score += vectors[h, g, d] * wide(keys[block, place - first, head + h, d])
                         weights[h, g, place - start] = score
         for h in range(at_once):
             for g in range(num_queries):
@@ -126,8 +93,8 @@ def _attend(
                     for g in range(num_queries):
                         weight = weights[h, g, place - start]
                         for d in range(size):
-                            vectors[h, g, d] += weight * _wide(values[block, place - first, head + h, d])
+                            vectors[h, g, d] += weight * wide(values[block, place - first, head + h, d])
         for h in range(at_once):
             for g in range(num_queries):
                 for d in range(size):
-                    out[row, head + h, g, d] = vectors[h, g, d]
+                    out[row, head + h, g, d] = like(out[row, head + h, g, d], vectors[h, g, d])
