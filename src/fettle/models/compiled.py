@@ -16,6 +16,8 @@ from torch import Tensor
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 #: Sums may be taken in any order, and products fused with them; what is not a number stays so.
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
+#: One thread reads so many in the time that another takes to wake: on a busy machine, it may take much longer.
+_NUMBERS_PER_THREAD = 1 << 16
 
 
 def compiled(function: Callable[..., None]) -> Callable[..., None]:
@@ -30,8 +32,8 @@ def compiled(function: Callable[..., None]) -> Callable[..., None]:
     except RuntimeError:  # neither folder may be written: each process compiles it anew
         machine_code = numba.njit(function, **options)
 
-    def call(*given: Tensor | int | float) -> None:
-        numba.set_num_threads(num_threads())
+    def call(*given: Tensor | int | float, num_threads: int) -> None:
+        numba.set_num_threads(num_threads)
         # One piece of the work at a time: some are much longer than others.
         with numba.parallel_chunksize(1):
             machine_code(*map(_argument, given))
@@ -39,9 +41,9 @@ def compiled(function: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-def num_threads() -> int:
-    """How many threads a compiled function works in: torch's."""
-    return min(torch.get_num_threads(), int(numba.config.NUMBA_NUM_THREADS))
+def threads_for(num_read: int) -> int:
+    """How many threads to read so many numbers in: as many as torch has, or one where others would wake for little."""
+    return min(torch.get_num_threads(), int(numba.config.NUMBA_NUM_THREADS), 1 + num_read // _NUMBERS_PER_THREAD)
 
 
 def _argument(given: Tensor | int | float) -> Any:

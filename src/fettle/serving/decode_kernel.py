@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fettle.models.compiled import compiled, like, num_threads, wide
+from fettle.models.compiled import compiled, like, threads_for, wide
 
 #: With fewer tokens for each thread, they share out single heads; else whole tokens, so that blocks are read in order.
 _TOKENS_PER_THREAD = 4
@@ -32,10 +32,11 @@ def attend_paged(
         ends_R: the first that it does not see any more, int64.
     """
     num_rows, num_heads, _, size = q_RKGD.shape
-    heads_at_once = num_heads if num_rows >= _TOKENS_PER_THREAD * num_threads() else 1
+    threads = threads_for(2 * tables_RW.numel() * keys_BSKD[0].numel())
+    heads_at_once = num_heads if threads == 1 or num_rows >= _TOKENS_PER_THREAD * threads else 1
     out = torch.empty(q_RKGD.shape, dtype=q_RKGD.dtype)
     paged = keys_BSKD, values_BSKD, tables_RW, starts_R, ends_R
-    _attend(q_RKGD.contiguous(), *paged, out, size**-0.5, heads_at_once)
+    _attend(q_RKGD.contiguous(), *paged, out, size**-0.5, heads_at_once, num_threads=threads)
     return out
 
 

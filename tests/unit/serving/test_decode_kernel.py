@@ -2,10 +2,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from fettle.models import compiled
 from fettle.serving.decode_kernel import attend_paged
 
 BLOCK = 4
 CLOSE = {torch.float32: {"atol": 1e-5, "rtol": 1e-5}, torch.bfloat16: {"atol": 1e-2, "rtol": 1e-2}}
+
+
+@pytest.fixture(params=[1, 1 << 30], ids=["threads", "one thread"])
+def sharing(request, monkeypatch):
+    """Whether several threads work, or one."""
+    monkeypatch.setattr(compiled, "_NUMBERS_PER_THREAD", request.param)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
 
 
 def gathered(pool, table, start, end):
@@ -13,6 +21,7 @@ def gathered(pool, table, start, end):
     return pool[table].flatten(0, 1)[start:end].transpose(0, 1)[None].float()
 
 
+@pytest.mark.usefixtures("sharing")
 @pytest.mark.parametrize("dtype", CLOSE)
 @pytest.mark.parametrize(
     ("num_rows", "heads", "queries", "size"), [(1, 3, 1, 16), (3, 2, 3, 8), (20, 2, 2, 10), (9, 1, 1, 64)]
@@ -45,6 +54,7 @@ def test_what_a_token_does_not_see_may_be_no_number_and_what_it_sees_is_shown():
     assert made[1].isnan().all()
 
 
+@pytest.mark.usefixtures("sharing")
 def test_a_token_gets_the_same_bits_whoever_is_beside_it():
     keys, values = torch.randn(2, 40, BLOCK, 2, 16)
     q, tables, ends = torch.randn(20, 2, 1, 16), torch.arange(40).view(20, 2), torch.arange(20) % 8 + 1
