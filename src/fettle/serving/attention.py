@@ -1,4 +1,4 @@
-"""Attention over the paged cache: one call for all tokens that follow their sequence, one for each piece of a prompt.
+"""Attention over the paged cache: of tokens that follow their sequence together, of each piece of a prompt alone.
 
 All index tensors and masks are made once per step and used by every layer.
 Shapes: T tokens, R rows, H query heads, K key/value heads, G query heads for each of them, D head dimension.
@@ -8,14 +8,18 @@ from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from fettle.models.attention import PackedAttention, attend
+from fettle.models.dtypes import SMALL_MODEL_PARAMETERS
 from fettle.serving.cache import PagedCache
-from fettle.serving.decode_kernel import attend_paged
 from fettle.serving.sequence import Piece, Sequence
 from fettle.types.decoder import DecoderConfig
+
+#: Rows share a rectangle when they fill at least this share of its length.
+FILL = 0.6
 
 
 def in_attention_order(pieces: Seq[Piece]) -> list[Piece]:
@@ -35,7 +39,8 @@ class PagedAttention:
     def __init__(self, cache: PagedCache, config: DecoderConfig, pieces: Seq[Piece], block_size: int) -> None:
         self._cache, self._config = cache, config
         forms = [[piece for piece in pieces if _form(piece) == form] for form in range(3)]
-        parts: list[_Part] = [_Decode(forms[0], config, cache)] if forms[0] else []
+        decode = _compiled if is_compiled(config) else _rectangles
+        parts: list[_Part] = decode(forms[0], config, cache) if forms[0] else []
         parts += [_Chunk(piece, config, cache) for piece in forms[1]]
         parts += [_Fresh(forms[2], config)] if forms[2] else []
         self._parts = parts
@@ -61,13 +66,47 @@ class _Part:
         raise TypeError(type(self).__name__)
 
 
-class _Decode(_Part):
-    """One token each of several sequences."""
+class _Rectangle(_Part):
+    """One token each of several sequences of similar length, by torch's own attention; this is the definition.
+
+    The G query heads that share a key/value head are taken for G queries of it: then nothing needs to be repeated.
+    """
 
     def __init__(self, rows: Seq[Piece], config: DecoderConfig, cache: PagedCache) -> None:
         self._config, self._cache, self.num_tokens = config, cache, len(rows)
-        tables = [torch.tensor(piece.sequence.blocks) for piece in rows]
-        self._tables = pad_sequence(tables, batch_first=True)
+        lengths = [piece.end_position for piece in rows]
+        self._length = max(lengths)
+        width = len(rows[0].sequence.blocks)
+        # Short tables are filled up with their own last block: its values are the sequence's own, if anything's.
+        tables = [_table(piece, width) for piece in rows]
+        self._blocks = torch.tensor(tables).flatten()
+        ends = torch.tensor(lengths)
+        self._masks = {window: self._mask(ends, window) for window in _windows(config)}
+
+    def _mask(self, ends_R: Tensor, window: int | None) -> Tensor | None:
+        positions = torch.arange(self._length)[None, :]
+        sees = positions < ends_R[:, None]
+        if window is not None:
+            sees &= positions >= ends_R[:, None] - window
+        return None if bool(sees.all()) else _additive(sees, self._cache.dtype)[:, None, None, :]
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The attended values, (T, H, D)."""
+        keys, values = self._cache.read(layer, self._blocks, self.num_tokens, self._length)
+        grouped = q.view(len(q), self._config.num_kv_heads, -1, self._config.head_dim)
+        mask = self._masks[self._config.window(layer)]
+        return F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask).flatten(1, 2)
+
+
+class _Compiled(_Part):
+    """One token each of several sequences, by the kernel."""
+
+    def __init__(self, rows: Seq[Piece], config: DecoderConfig, cache: PagedCache) -> None:
+        # Here, because numba takes longer to load than a small model, which does without it.
+        from fettle.serving.decode_kernel import attend_paged
+
+        self._attend, self._config, self._cache, self.num_tokens = attend_paged, config, cache, len(rows)
+        self._tables = pad_sequence([torch.tensor(piece.sequence.blocks) for piece in rows], batch_first=True)
         self._ends = torch.tensor([piece.end_position for piece in rows])
         self._starts = {window: self._first_seen(window) for window in _windows(config)}
 
@@ -78,7 +117,7 @@ class _Decode(_Part):
         """The attended values, (T, H, D)."""
         grouped = q.view(len(q), self._config.num_kv_heads, -1, self._config.head_dim)
         starts = self._starts[self._config.window(layer)]
-        return attend_paged(grouped, *self._cache.layer(layer), self._tables, starts, self._ends).flatten(1, 2)
+        return self._attend(grouped, *self._cache.layer(layer), self._tables, starts, self._ends).flatten(1, 2)
 
 
 class _Chunk(_Part):
@@ -97,7 +136,7 @@ class _Chunk(_Part):
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """The attended values, (T, H, D)."""
-        keys, values = self._cache.read(layer, self._blocks, self._length)
+        keys, values = self._cache.read(layer, self._blocks, 1, self._length)
         mask = self._masks[self._config.window(layer)]
         return attend(q.transpose(0, 1)[None], keys, values, mask=mask, is_causal=False)[0].transpose(0, 1)
 
@@ -113,6 +152,39 @@ class _Fresh(_Part):
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """The attended values, (T, H, D)."""
         return self._packed(layer, q, k, v)
+
+
+def is_compiled(config: DecoderConfig) -> bool:
+    """Whether single tokens attend by the kernel: where a model is large enough to gain what loading it costs."""
+    return config.num_parameters >= SMALL_MODEL_PARAMETERS
+
+
+def prepare(config: DecoderConfig, dtype: torch.dtype) -> None:
+    """Compile what a model's caches need, or load what was compiled before: seconds that no request should wait."""
+    if is_compiled(config):
+        from fettle.serving import decode_kernel
+
+        decode_kernel.prepare(dtype)
+
+
+def _compiled(rows: Seq[Piece], config: DecoderConfig, cache: PagedCache) -> list[_Part]:
+    return [_Compiled(rows, config, cache)]
+
+
+def _rectangles(rows: Seq[Piece], config: DecoderConfig, cache: PagedCache) -> list[_Part]:
+    """Rows, longest first, in groups that waste little."""
+    groups: list[list[Piece]] = []
+    for piece in rows:
+        if groups and piece.end_position >= FILL * groups[-1][0].end_position:
+            groups[-1].append(piece)
+        else:
+            groups.append([piece])
+    return [_Rectangle(group, config, cache) for group in groups]
+
+
+def _table(piece: Piece, width: int) -> list[int]:
+    blocks = piece.sequence.blocks[:width]
+    return blocks + blocks[-1:] * (width - len(blocks))
 
 
 def places(sequence: Sequence, positions: Iterable[int], block_size: int) -> list[int]:

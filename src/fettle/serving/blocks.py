@@ -18,6 +18,7 @@ class BlockPool:
         # Least recently used first.
         self._kept: dict[int, None] = {}
         self._holders = [0] * num_blocks
+        self._fresh: list[int] = []
         self._by_key: dict[bytes, int] = {}
         self._keys: dict[int, bytes] = {}
         self._unwritten: set[int] = set()
@@ -43,6 +44,7 @@ class BlockPool:
         taken = [self._blank.pop() if self._blank else self._oldest_kept() for _ in range(count)]
         for block in taken:
             self._holders[block] = 1
+        self._fresh += taken
         return taken
 
     def _oldest_kept(self) -> int:
@@ -73,6 +75,11 @@ class BlockPool:
             self._kept[block] = None
         else:
             self._blank.append(block)
+
+    def take_fresh(self) -> list[int]:
+        """The blocks allocated since the last call; they still hold what somebody else left there."""
+        taken, self._fresh = self._fresh, []
+        return taken
 
     def publish(self, block: int, key: bytes) -> None:
         """Let others find a held block that the next step fills; the first one published under a key is found."""

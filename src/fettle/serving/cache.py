@@ -1,6 +1,6 @@
 """Keys and values of all sequences, in blocks.
 
-Shapes: T tokens, K key/value heads, D head dimension, L positions.
+Shapes: T tokens, R rows, K key/value heads, D head dimension, L positions.
 """
 
 import torch
@@ -18,8 +18,9 @@ class PagedCache:
         heads = (config.num_kv_heads, config.head_dim)
         # zeros, not empty: the operating system gives the memory only when it is written to.
         self._all = torch.zeros(config.num_layers, 2, num_blocks, block_size, *heads, dtype=dtype)
-        self.dtype = dtype
+        self._heads, self.dtype = heads, dtype
         self._tokens = [[half.flatten(0, 1) for half in layer] for layer in self._all]
+        self._blocks = [[half.flatten(1) for half in layer] for layer in self._all]
 
     @staticmethod
     def block_bytes(config: DecoderConfig, block_size: int, dtype: torch.dtype) -> int:
@@ -30,6 +31,11 @@ class PagedCache:
     def size_bytes(self) -> int:
         """Memory that it takes when all of it has been written to."""
         return self._all.nbytes
+
+    def clear(self, blocks: list[int]) -> None:
+        """Overwrite blocks with zeros: what another sequence left may be NaN, and 0 * NaN reaches through a mask."""
+        if blocks:
+            self._all.index_fill_(2, torch.tensor(blocks), 0)
 
     def write(self, layer: int, places_T: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> None:
         """Put keys and values at their places (block * block_size + offset)."""
@@ -42,10 +48,13 @@ class PagedCache:
         keys, values = self._all[layer]
         return keys, values
 
-    def read(self, layer: int, blocks: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of the first positions of one sequence with these blocks, (1, K, L, D) each."""
-        keys, values = (half[blocks].flatten(0, 1)[:length].transpose(0, 1)[None] for half in self._all[layer])
+    def read(self, layer: int, blocks: Tensor, num_rows: int, length: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of R rows with equally many `blocks` each, (R, K, L, D)."""
+        keys, values = (self._read(half, blocks, num_rows)[:, :length].transpose(1, 2) for half in self._blocks[layer])
         return keys, values
+
+    def _read(self, half: Tensor, blocks: Tensor, num_rows: int) -> Tensor:
+        return half.index_select(0, blocks).view(num_rows, -1, *self._heads)
 
 
 def num_blocks(config: DecoderConfig, settings: EngineSettings, dtype: torch.dtype) -> int:

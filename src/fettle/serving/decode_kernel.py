@@ -41,7 +41,7 @@ def attend_paged(
 
 
 def prepare(dtype: torch.dtype) -> None:
-    """Compile for caches of this type, or load what was compiled before: seconds that no request should wait."""
+    """Compile for caches of this type, or load what was compiled before."""
     one = torch.zeros(1, 1, 1, 1, dtype=dtype)
     attend_paged(one, one, one, torch.zeros(1, 1, dtype=torch.int64), torch.tensor([0]), torch.tensor([1]))
 

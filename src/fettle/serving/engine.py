@@ -18,9 +18,9 @@ from fettle.models.layout import laid_out
 from fettle.models.loading import load_decoder, read_config
 from fettle.models.tokenizer import Tokenizer
 from fettle.serving.adapter_pool import AdapterPool, PooledAdapter
+from fettle.serving.attention import prepare
 from fettle.serving.blocks import BlockPool
 from fettle.serving.cache import PagedCache, num_blocks
-from fettle.serving.decode_kernel import prepare
 from fettle.serving.detokenize import Detokenizer, StopFinder
 from fettle.serving.grammar import Grammars, GrammarState
 from fettle.serving.memory import available_bytes, planned
@@ -84,7 +84,7 @@ class Engine:
         if (available := available_bytes()) is not None:
             planned(config, settings, dtype, num_blocks(config, settings, dtype)).check(available)
         decoder = laid_out(load_decoder(folder, dtype=dtype), settings.weights)
-        prepare(dtype)
+        prepare(config, dtype)
         return cls(decoder, Tokenizer.load(folder), settings)
 
     @property

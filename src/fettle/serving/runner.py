@@ -42,6 +42,7 @@ class Runner:
     @torch.inference_mode()
     def run(self, pieces: Seq[Piece]) -> Output:
         """Compute the pieces; their keys and values are in the cache afterwards."""
+        self._cache.clear(self._blocks.take_fresh())
         for piece in pieces:
             if not piece.start:
                 self._begin(piece.sequence)

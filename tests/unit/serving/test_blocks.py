@@ -42,6 +42,8 @@ def test_no_block_ever_has_two_holders_who_do_not_share(sizes):
             held.append(taken)
         inside = [block for blocks in held for block in blocks]
         assert len(inside) == len(set(inside)) == 12 - pool.num_free
+    assert set(pool.take_fresh()) >= {block for blocks in held for block in blocks}
+    assert pool.take_fresh() == []
 
 
 def test_a_published_block_is_found_also_while_it_is_free_until_its_memory_is_needed():

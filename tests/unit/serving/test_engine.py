@@ -9,6 +9,7 @@ from fettle.adapters.files import load_adapter
 from fettle.errors import Conflict, InvalidInput, NotFound, UnsupportedModel
 from fettle.models.int8 import has_int8_products
 from fettle.models.tokenizer import Tokenizer
+from fettle.serving import attention
 from fettle.testing.models import tiny_adapter, tiny_model
 from tests.unit.serving.conftest import Plain, answer, ask, run, text, tokens
 
@@ -41,7 +42,10 @@ def everything(engine, count=12, **sampling):
     return [chunks[str(place), 0] for place in range(len(PROMPTS))]
 
 
-def test_a_mixed_batch_gives_the_tokens_of_a_full_recompute(engine, plain):
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_mixed_batch_gives_the_tokens_of_a_full_recompute(engine, plain, is_large, monkeypatch):
+    monkeypatch.setattr(attention, "is_compiled", lambda config: is_large)
+
     found = [tokens(chunks) for chunks in everything(engine)]
 
     assert found == [plain(name).greedy(prompt, 12) for name, prompt in zip(NAMES, PROMPTS, strict=True)]

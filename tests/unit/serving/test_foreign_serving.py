@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fettle.adapters.files import load_adapter
-from fettle.serving import Engine, EngineSettings
+from fettle.serving import Engine, EngineSettings, attention
 from fettle.testing.foreign import foreign_adapter, foreign_model
 from tests.unit.serving.conftest import ROOM, Plain, ask, run, tokens
 
@@ -12,8 +12,15 @@ PROMPTS = {None: [40, 41, 42], "lora": [50, 51, 52, 53, 54, 55, 56, 57], "ia3": 
            "prompt": [70, 71, 72], "prefix": [80, 81]}  # fmt: skip
 
 
-@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "phi3", "gemma3_text", "granite", "mixtral", "opt"])
-def test_a_mixed_batch_gives_the_tokens_of_a_full_recompute(family, tmp_path):
+@pytest.mark.parametrize(
+    ("family", "is_large"),
+    [
+        *((f, False) for f in ("gpt2", "gpt_neox", "phi3", "gemma3_text", "granite", "mixtral", "opt")),
+        ("gemma3_text", True),
+    ],
+)
+def test_a_mixed_batch_gives_the_tokens_of_a_full_recompute(family, is_large, tmp_path, monkeypatch):
+    monkeypatch.setattr(attention, "is_compiled", lambda config: is_large)
     base = foreign_model(tmp_path / "base", family)
     adapters = {kind: foreign_adapter(tmp_path / kind, kind, base, seed=1) for kind in PROMPTS if kind}
     engine = Engine.load(base, EngineSettings(**ROOM))
