@@ -10,9 +10,9 @@ COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(tests?|testing|_inductor)/
 export HF_HUB_OFFLINE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Threads that spin while they wait ruin each other when several processes share the cores, as tests do.
-test e2e: export GOMP_SPINCOUNT ?= 0
+test slow e2e: export GOMP_SPINCOUNT ?= 0
 
-.PHONY: help run test check fix lint types imports bench e2e clean
+.PHONY: help run test slow check fix lint types imports bench e2e clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -20,8 +20,11 @@ help:  ## this list
 run: $(INSTALLED)  ## set up and run the main job: the quickstart, from examples to three served models
 	$(BIN)/fettle quickstart
 
-test: $(INSTALLED_DEV)  ## set up and run all tests
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal
+test: $(INSTALLED_DEV)  ## set up and run the everyday tests
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not slow"
+
+slow: $(INSTALLED_DEV)  ## the tests that take long, and that CI runs too: many processes, every write that can fail, what few rows teach
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m slow
 
 check: lint types imports test  ## lint, types, imports, then the tests
 

@@ -21,7 +21,7 @@ from fettle.tuning.tune import tune
 from fettle.types.tuning import Hyperparameters, TuningPlan, TuningSpec
 from tests.e2e.conftest import run_fettle
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 #: Sums of float32 in another order; Adam's first steps make of a tiny gradient's last bits a tiny step's.
 TOLERANCE = {"rel": 1e-4, "abs": 1e-6}
 SECONDS = 300

@@ -10,6 +10,7 @@ from fettle.settings import Settings
 from fettle.testing.scripted import IdleSupervisor
 from fettle.types.clusters import ClusterSpec
 
+pytestmark = pytest.mark.slow
 NUM_CLIENTS = 64
 KEY = {"authorization": "Bearer fettle-test"}
 

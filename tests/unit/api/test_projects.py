@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import openai
 import pytest
 
+from fettle.registry.base_models import not_installed, packaged
 from fettle.types.access import KeySpec
 from fettle.types.ids import new_id, now
 from fettle.types.responses import StoredResponse
@@ -15,6 +16,8 @@ MISSING = openai.NotFoundError
 ENDPOINT = "/v1/completions"
 #: Asked so, the engine of these tests tells which adapter it was to use.
 ADAPTER = "adapter?"
+#: What every project may ask: the base models that came with Fettle and are installed, and one that was pulled.
+SHARED = [*(entry.name for entry in packaged() if not not_installed(entry.name)), "small"]
 
 
 def run(test):
@@ -103,7 +106,7 @@ def test_jobs_and_the_models_that_they_make_are_a_projects_own(serving, platform
             for other in (b, default):
                 jobs, models = other.fine_tuning.jobs, other.models
                 assert [one async for one in jobs.list()] == []
-                assert [one.id async for one in models.list()] == ["pocket", "small"]
+                assert [one.id async for one in models.list()] == SHARED
                 await refused(jobs.retrieve(job.id), jobs.cancel(job.id), jobs.pause(job.id), jobs.resume(job.id))
                 await refused(jobs.list_events(job.id), jobs.checkpoints.list(job.id), jobs.list(after=job.id))
                 name = job.fine_tuned_model
@@ -189,6 +192,6 @@ def test_a_project_that_the_server_did_not_know_at_its_start_is_there_at_once(se
             platform.projects.create("late")
             _, key = platform.keys.create(KeySpec(project_id="late"))
             async with server.client(key) as client:
-                assert [one.id async for one in client.models.list()] == ["pocket", "small"]
+                assert [one.id async for one in client.models.list()] == SHARED
 
     run(test)

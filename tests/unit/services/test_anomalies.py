@@ -25,6 +25,7 @@ from fettle.types.ids import new_id
 from fettle.types.resources import Batch, Order, StoredFile, TuningJob, Upload
 from fettle.types.tuning import MessageEvent, Metrics, TuningPlan, TuningResult, TuningSpec
 
+pytestmark = pytest.mark.slow
 CONTENT = b'{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}\n'
 METRICS = Metrics(loss=0.5, token_accuracy=0.8, num_tokens=10)
 RESULT = TuningResult(
