@@ -23,7 +23,7 @@ run: $(INSTALLED)  ## set up and run the main job: the quickstart, from examples
 test: $(INSTALLED_DEV)  ## set up and run the everyday tests
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not slow"
 
-slow: $(INSTALLED_DEV)  ## the tests that take long, and that CI runs too: many processes, every write that can fail, what few rows teach
+slow: $(INSTALLED_DEV)  ## the tests that take long, and that CI runs too: many processes, PostgreSQL, every write that can fail, what few rows teach
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m slow
 
 check: lint types imports test  ## lint, types, imports, then the tests

@@ -27,7 +27,8 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+# The store's own tests try both every day; whoever stands on the store, on SQLite, and in CI on both.
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def database_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """What FETTLE_DATABASE_URL is set to: nothing, for the file in the home folder, or a fresh database of a server."""
     if request.param == "sqlite":

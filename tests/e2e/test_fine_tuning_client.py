@@ -34,7 +34,7 @@ def steps(client, job):
     return [event.data["step"] for event in events if event.message.startswith("Step") and "training" in event.message]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def home(request, tmp_path_factory):
     """An installation whose records are in a file, then one whose records are on a server."""
     folder = tmp_path_factory.mktemp("e2e-tuning")

@@ -6,7 +6,8 @@ import pytest
 
 from tests.e2e.conftest import run_fettle
 
-pytestmark = pytest.mark.e2e
+# Slow, for `make run` does the same with real data.
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 ROWS, TEST_ROWS = 100, 10
 
 

@@ -15,7 +15,7 @@ import pytest
 from fettle.api.app import create_app
 from fettle.api.auth import KeyCheck
 from fettle.api.server import Server, listening
-from fettle.cli import session
+from fettle.cli import output, session
 from fettle.cli.main import main
 from fettle.services.platform import Platform, WorkerModules
 from fettle.settings import Settings
@@ -148,6 +148,8 @@ def said(tmp_path, monkeypatch, capsys, given):
     folders = [str(UNIT / name / "programs") for name in ("services", "clusters")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
     monkeypatch.setenv("COLUMNS", "200")
+    # An earlier test's terminal was as wide as it was: narrow ones break times, which are then not recognised.
+    output.console.cache_clear()
     monkeypatch.setattr(session, "Platform", partial(Platform, workers=WORKERS))
 
     def run(story: list[list[str]], where: str) -> list[tuple[str, int, str, str]]:
@@ -169,7 +171,8 @@ def said(tmp_path, monkeypatch, capsys, given):
         names |= {kind: found[-1] for kind in ("job", "key") if (found := re.findall(rf"\b{kind}_\w+", out))}
         return " ".join(command), code, plain(out, names), plain(err, names)
 
-    return run
+    yield run
+    output.console.cache_clear()
 
 
 def plain(text: str, names: dict[str, str]) -> str:
