@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.conftest import run_fettle
 
-# Slow, for `make run` does the same with real data.
+# Slow, for `make run` does the same with the packaged base model.
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 ROWS, TEST_ROWS = 100, 10
 
