@@ -69,6 +69,11 @@ class SiteTables:
         self.s_in, self.s_out, self.shift = Vectors(1.0), Vectors(1.0), Vectors(0.0)
         self.low_rank, self.bottleneck = Narrows(), Narrows()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no adapter acts there."""
+        return not self._adapters
+
     def follow(self, bank: AdapterBank) -> None:
         """Note which adapters have come and gone since the last call."""
         if self._version == bank.version:

@@ -37,8 +37,11 @@ class AdaptedLinear(nn.Module):
             return self.alone(only, x)
         if self.bank.is_tuned:
             return self.by_runs(x)
-        flat = x.flatten(0, -2)
-        return mixed(flat, self.base, self.tables(), self.bank.route_now).view(*x.shape[:-1], -1)
+        tables = self.tables()
+        if tables.is_empty:
+            out: Tensor = self.base(x)
+            return out
+        return mixed(x.flatten(0, -2), self.base, tables, self.bank.route_now).view(*x.shape[:-1], -1)
 
     def by_runs(self, x: Tensor) -> Tensor:
         """(T, in) to (T, out), each run of tokens as if it were alone.

@@ -134,6 +134,8 @@ class Narrows:
 
     def add(self, y_TO: Tensor, x_TI: Tensor, route: Route) -> None:
         """Add to each token in `y_TO` what its slot's narrow layer makes of it in `x_TI`; both may be the same."""
+        if not self._by_slot:
+            return
         alike = route.alike(self._forms)
         self._stacks = {form: self._stacks.get(form) or Stack() for form in alike}
         # What is changed below is no input of another layer's any more.
