@@ -47,7 +47,7 @@ class PreferenceLoss(Record):
 class Hyperparameters(Record):
     """The knobs of training; None takes the method's own default."""
 
-    epochs: int = Field(default=4, ge=1, le=1000, description="passes over the training rows")
+    epochs: int = Field(default=4, ge=1, le=1000, description="passes over the training rows; hundreds want more")
     learning_rate: float | None = Field(default=None, gt=0, le=10, description="peak step size; default by method")
     learning_rate_multiplier: float | None = Field(
         default=None, gt=0, le=1000, description="peak step size in multiples of the method's, not beside learning_rate"
