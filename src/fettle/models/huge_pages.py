@@ -13,7 +13,7 @@ _COLLAPSE = 25
 
 
 def put_in_huge_pages(address: int, num_bytes: int) -> None:
-    """Hold what is there in huge pages, and what else of the same allocations lies in them; its content stays.
+    """Hold what is there in huge pages, with what lies beside it at both ends; all content stays.
 
     It changes nothing where the system has none, so nobody needs to know whether it did.
     """
